@@ -1,0 +1,61 @@
+/* bk_bytes.h: explicit little- and big-endian loads and stores; no alignment is assumed. */
+#ifndef BK_BYTES_H
+#define BK_BYTES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline uint16_t bk_load16_le(const uint8_t *p) {
+    return (uint16_t)(p[0] | (uint16_t)(p[1] << 8));
+}
+
+static inline uint32_t bk_load32_le(const uint8_t *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t bk_load64_le(const uint8_t *p) {
+    return (uint64_t)bk_load32_le(p) | (uint64_t)bk_load32_le(p + 4) << 32;
+}
+
+static inline void bk_store16_le(uint8_t *p, uint16_t v) {
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+static inline void bk_store32_le(uint8_t *p, uint32_t v) {
+    bk_store16_le(p, (uint16_t)v);
+    bk_store16_le(p + 2, (uint16_t)(v >> 16));
+}
+
+static inline void bk_store64_le(uint8_t *p, uint64_t v) {
+    bk_store32_le(p, (uint32_t)v);
+    bk_store32_le(p + 4, (uint32_t)(v >> 32));
+}
+
+static inline uint16_t bk_load16_be(const uint8_t *p) {
+    return (uint16_t)((uint16_t)(p[0] << 8) | p[1]);
+}
+
+static inline void bk_store16_be(uint8_t *p, uint16_t v) {
+    p[0] = (uint8_t)(v >> 8);
+    p[1] = (uint8_t)v;
+}
+
+static inline float bk_float_from_bits(uint32_t bits) {
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+static inline uint32_t bk_float_bits(float f) {
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
+
+static inline float bk_loadf32_le(const uint8_t *p) {
+    return bk_float_from_bits(bk_load32_le(p));
+}
+
+#endif

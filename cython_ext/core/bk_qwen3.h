@@ -1,0 +1,81 @@
+/* bk_qwen3.h: the Qwen3 forward pass over packed weights.
+ *
+ * bk_model holds views into a GGUF's bytes and the architecture's numbers; bk_state holds what one
+ * conversation needs (KV cache, activations) in memory that the caller owns. Several states may
+ * run on one model, each with its own overlay.
+ */
+#ifndef BK_QWEN3_H
+#define BK_QWEN3_H
+
+#include <stdbool.h>
+
+#include "bk_config.h"
+#include "bk_gguf.h"
+#include "bk_kernel.h"
+#include "bk_q1.h"
+
+typedef enum {
+    BK_Q_PROJ, BK_K_PROJ, BK_V_PROJ, BK_O_PROJ, BK_GATE_PROJ, BK_UP_PROJ, BK_DOWN_PROJ,
+    BK_N_PROJ
+} bk_proj;
+
+/* A norm's weights where they lie: F32, F16 or BF16. */
+typedef struct {
+    const uint8_t *data; /* [n] */
+    uint32_t type;
+    uint32_t n;
+} bk_vec;
+
+typedef struct {
+    bk_mat proj[BK_N_PROJ];
+    bk_vec attn_norm, ffn_norm; /* [hidden] */
+    bk_vec q_norm, k_norm;      /* [head_dim] */
+} bk_layer;
+
+typedef struct {
+    uint32_t n_layers, hidden, ffn, n_heads, n_kv_heads, head_dim, vocab, context;
+    float rms_eps;
+    uint64_t rope_turns[BK_MAX_HEAD_DIM / 2]; /* angle per position, in turns * 2^64 */
+    float rope_scale;                         /* YaRN's magnitude factor; 1 without YaRN */
+    bk_mat embed, head;                       /* [vocab, hidden]; the same data when tied */
+    bk_vec out_norm;                          /* [hidden] */
+    bk_layer layers[BK_MAX_LAYERS];
+    bool writable;                            /* the caller allows in-place flips */
+    uint8_t id[32];                           /* SHA-256 model id of the pristine weights */
+    const char *missing;                      /* the name that BK_ERR_MISSING/SHAPE refers to */
+    char name[BK_GGUF_MAX_NAME + 1];          /* storage behind `missing` */
+} bk_model;
+
+/* What an active set changes, when the weights themselves stay untouched (see bk_overlay.h). */
+struct bk_overlay;
+
+typedef struct {
+    const bk_model *model;
+    const bk_kernel *kernel;
+    const struct bk_overlay *overlay; /* NULL: pristine weights */
+    uint32_t ctx;   /* positions that the KV cache holds */
+    uint32_t batch; /* tokens per step of prefill */
+    uint32_t pos;   /* tokens in the KV cache */
+    uint16_t *k, *v;        /* f16 [n_layers, ctx, n_kv_heads * head_dim] */
+    float *x;               /* [batch, hidden] residual */
+    float *a, *b;           /* [batch, max(hidden, n_heads * head_dim)]; [batch, ffn] */
+    float *qkv;             /* [batch, (n_heads + 2 * n_kv_heads) * head_dim] */
+    float *gate;            /* [batch, ffn] */
+    float *scores;          /* [ctx] */
+    float *angles;          /* [batch, head_dim] cos then sin */
+    uint8_t *act;           /* [batch] quantised vectors */
+} bk_state;
+
+/* Read the architecture and find every tensor; m->missing names the offender on an error. */
+int bk_model_open(bk_model *m, const bk_gguf *g);
+
+/* Bytes of memory that a state needs; 0 if ctx or batch is 0 or the size overflows. */
+size_t bk_state_bytes(const bk_model *m, const bk_kernel *k, uint32_t ctx, uint32_t batch);
+int bk_state_init(bk_state *s, const bk_model *m, const bk_kernel *k, uint32_t ctx,
+                  uint32_t batch, void *mem, size_t n); /* mem: 64-byte aligned */
+
+/* Append n tokens. logits: NULL, or [vocab] of the last token; all_logits: [n, vocab]. */
+int bk_forward(bk_state *s, const int32_t *tokens, uint32_t n, float *logits);
+int bk_forward_all(bk_state *s, const int32_t *tokens, uint32_t n, float *all_logits);
+
+#endif
