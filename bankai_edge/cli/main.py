@@ -1,0 +1,80 @@
+"""`bankai-edge`: finds the verb, imports only its file, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from bankai_edge import __version__
+from bankai_edge.errors import BankaiError
+
+# verb -> (module, attribute, one-line help). The help stands here so that `--help` imports nothing.
+VERBS: dict[str, tuple[str, str, str]] = {
+    "demo": ("demo", "demo", "The whole story on this machine in under a minute."),
+    "run": ("run", "run", "Generate text from a model, with or without patches."),
+    "agent": ("agent", "agent", "Serve a model and its patch store: the device side."),
+    "devices": ("device", "devices", "List the devices that answer."),
+    "push": ("device", "push", "Send a patch to a device, and switch to it with --use."),
+    "list": ("device", "list_patches", "List the patches in a device's store."),
+    "use": ("device", "use", "Activate a set of stored patches, all or none."),
+    "off": ("device", "off", "Deactivate every patch."),
+    "rollback": ("device", "rollback", "Return to the previous active set."),
+    "rm": ("device", "rm", "Remove a patch from a device's store."),
+    "ask": ("device", "ask", "Ask the model on a device."),
+    "info": ("device", "info", "Show what a device is and what it runs."),
+    "verify": ("device", "verify", "Check a device's weights and stored patches."),
+    "patch": ("patch", "patch", "Show, import, export and bind patches."),
+    "model": ("model", "model", "Show a model and its id."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a verb's module only when that verb runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, attribute, _ = VERBS[cmd_name]
+        command = getattr(importlib.import_module(f"bankai_edge.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, help_) for verb, (_, _, help_) in VERBS.items()])
+
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="bankai-edge")
+def bankai_edge() -> None:
+    """Run 1-bit language models on the edge and switch them with kilobyte patches."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with the code that the outcome stands for."""
+    try:
+        code = bankai_edge.main(args=argv, prog_name="bankai-edge", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("bankai-edge: interrupted", err=True)
+        code = 2
+    except BankaiError as error:
+        click.echo(f"bankai-edge: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader of our stdout is gone: nothing is left to say, and nothing to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

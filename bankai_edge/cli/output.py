@@ -1,0 +1,29 @@
+"""How every verb prints: data to stdout, prose to stderr, versioned JSON on request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+JSON_VERSION = 1
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(command: F) -> F:
+    """Add `--json` (parameter `as_json`) to a verb."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")(
+        command
+    )
+
+
+def print_json(kind: str, fields: Mapping[str, Any]) -> None:
+    """Print one object: its version, its kind, then `fields`."""
+    click.echo(json.dumps({"version": JSON_VERSION, "kind": kind, **fields}, ensure_ascii=False))
+
+
+def say(message: str) -> None:
+    """Print progress or prose, to stderr."""
+    click.echo(message, err=True)
