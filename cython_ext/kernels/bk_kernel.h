@@ -9,6 +9,8 @@
 #ifndef BK_KERNEL_H
 #define BK_KERNEL_H
 
+#include <stdbool.h>
+
 #include "bk_q1.h"
 
 typedef struct bk_kernel {

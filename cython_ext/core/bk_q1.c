@@ -1,0 +1,52 @@
+/* bk_q1.c: flips, distances and the exact dot product of Q1_0 blocks. */
+#include "bk_q1.h"
+
+#include <stdbool.h>
+
+#include "bk_fp16.h"
+
+void bk_q1_flip_group(uint8_t *row, uint32_t group) {
+    uint8_t *bits = row + (size_t)group * BK_Q1_BYTES + BK_Q1_BITS_AT;
+    for (uint32_t i = 0; i < BK_Q1_COLS / 8; i++) bits[i] ^= 0xff;
+}
+
+void bk_q1_flip_row(uint8_t *row, uint32_t cols) {
+    for (uint32_t g = 0; g < cols / BK_Q1_COLS; g++) bk_q1_flip_group(row, g);
+}
+
+void bk_q1_flip_bit(uint8_t *row, uint32_t col) {
+    uint8_t *block = row + (size_t)(col / BK_Q1_COLS) * BK_Q1_BYTES;
+    uint32_t j = col % BK_Q1_COLS;
+    block[BK_Q1_BITS_AT + j / 8] ^= (uint8_t)(1u << (j % 8));
+}
+
+uint32_t bk_q1_hamming(const uint8_t *a, const uint8_t *b, uint32_t cols) {
+    uint32_t differ = 0;
+    for (uint32_t g = 0; g < cols / BK_Q1_COLS; g++, a += BK_Q1_BYTES, b += BK_Q1_BYTES) {
+        for (uint32_t i = BK_Q1_BITS_AT; i < BK_Q1_BYTES; i++) {
+            /* Kernighan's count: no popcount instruction is assumed here */
+            for (uint32_t x = (uint32_t)(a[i] ^ b[i]); x; x &= x - 1) differ++;
+        }
+    }
+    return differ;
+}
+
+int32_t bk_q1_dot(const uint8_t *block, const int8_t *q) {
+    const uint8_t *bits = block + BK_Q1_BITS_AT;
+    int32_t sum = 0;
+    for (uint32_t j = 0; j < BK_Q1_COLS; j++) {
+        int32_t sign = ((bits[j / 8] >> (j % 8)) & 1) * 2 - 1;
+        sum += sign * q[j];
+    }
+    return sum;
+}
+
+void bk_q1_unpack(const uint8_t *row, uint32_t cols, float *out) {
+    for (uint32_t g = 0; g < cols / BK_Q1_COLS; g++, row += BK_Q1_BYTES) {
+        float d = bk_fp16_to_f32(bk_load16_le(row));
+        for (uint32_t j = 0; j < BK_Q1_COLS; j++) {
+            bool plus = (row[BK_Q1_BITS_AT + j / 8] >> (j % 8)) & 1;
+            *out++ = plus ? d : -d;
+        }
+    }
+}
