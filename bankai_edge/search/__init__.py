@@ -1,1 +1,1 @@
-
+"""Probes, evaluation and the search for patches."""
