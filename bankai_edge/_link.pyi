@@ -72,7 +72,10 @@ class Device(Protocol):
         """Append `data` at `off`; offsets arrive in order, without gaps."""
 
     def upload_finish(self, name: str) -> None:
-        """All bytes are there: decode, check against the model, rename into the store."""
+        """All bytes are there: decode, check against the model, rename into the store.
+
+        upload_abort follows when this, or upload_write, raises.
+        """
 
     def upload_abort(self, name: str) -> None:
         """Drop the temporary."""
@@ -93,7 +96,7 @@ class Device(Protocol):
         """Take these out of the active set; () is all of it. Returns the switch time, ns."""
 
     def remove(self, name: str) -> None:
-        """Delete a stored patch; BUSY when it is active."""
+        """Delete a stored patch; ACTIVE when it is in the active set."""
 
     def rollback(self) -> int:
         """Return to the previous active set. Returns the switch time, ns."""
