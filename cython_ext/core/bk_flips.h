@@ -29,6 +29,9 @@ enum {
     BK_FLIPS_MAX_BYTES = 1 << 24
 };
 
+/* The three granularities; also the order of their streams in a .bkp. */
+typedef enum { BK_FLIP_ROWS, BK_FLIP_GROUPS, BK_FLIP_BITS, BK_N_FLIP_KINDS } bk_flip_kind;
+
 typedef struct {
     const uint8_t *p;
     uint32_t n_bits, at;   /* of the stream; the next to read */
@@ -37,11 +40,12 @@ typedef struct {
     uint32_t left;         /* flips of this section that are still to come */
     uint32_t seen;         /* every column so far, ORed: its width must come out as w */
     uint8_t k, w;
-    uint8_t state;         /* where the walk is; private */
+    uint8_t kind;          /* bk_flip_kind */
+    uint8_t ended;
 } bk_flips;
 
-/* Start a walk. with_columns: a stream of groups or bits. */
-int bk_flips_open(bk_flips *f, const uint8_t *p, size_t n, int with_columns);
+/* Start a walk. */
+int bk_flips_open(bk_flips *f, const uint8_t *p, size_t n, bk_flip_kind kind);
 
 /* Step to the next flip: 1 (section, row and col are set), 0 at the end, or BK_ERR_MALFORMED. */
 int bk_flips_next(bk_flips *f);

@@ -14,9 +14,6 @@
 
 enum { BK_PATCH_VERSION = 1, BK_PATCH_DOMAIN_MAX = 64 };
 
-/* The three granularities; also the order of the keys in the file. */
-typedef enum { BK_FLIP_ROWS, BK_FLIP_GROUPS, BK_FLIP_BITS, BK_N_FLIP_KINDS } bk_flip_kind;
-
 typedef struct {
     const uint8_t *p; /* NULL when absent */
     size_t n;

@@ -1,0 +1,251 @@
+/* bk_patch.c: decode strictly, check against a model, flip in place. */
+#include "bk_patch.h"
+
+#include "bk_cbor.h"
+#include "bk_crc.h"
+
+enum {
+    KEY_VERSION, KEY_NAME, KEY_DOMAIN, KEY_MODEL_ID, KEY_ROWS, KEY_GROUPS, KEY_BITS, KEY_CRC,
+    KEY_CANARIES, KEY_PROVENANCE, KEY_SEQUENCE,
+    KEY_EXTENSIONS = 64, /* unknown keys from here on are skipped */
+};
+enum { COSE_SIGN1_TAG = 0xd2, MAP_MAJOR = 0xa0 };
+
+/* ---- decode ---- */
+
+static bool text(zcbor_state_t *z, bk_str *out) {
+    struct zcbor_string s;
+    if (!bk_cbor_text(z, &s))
+        return false;
+    *out = (bk_str){(const char *)s.value, s.len};
+    return true;
+}
+
+static bool name_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool name_is_valid(bk_str name) {
+    if (name.n == 0 || name.n > BK_NAME_MAX || !name_char(name.p[0]))
+        return false;
+    for (size_t i = 1; i < name.n; i++)
+        if (!name_char(name.p[i]) && name.p[i] != '.' && name.p[i] != '_' && name.p[i] != '-')
+            return false;
+    return true;
+}
+
+/* Walk one flip stream to its end, so that later walks cannot fail. */
+static int parse_flips(zcbor_state_t *z, bk_patch *patch, bk_flip_kind kind) {
+    struct zcbor_string s;
+    bk_flips f;
+    int rc;
+    if (!zcbor_bstr_decode(z, &s))
+        return BK_ERR_MALFORMED;
+    rc = bk_flips_open(&f, s.value, s.len, kind);
+    if (rc != BK_OK)
+        return rc;
+    while ((rc = bk_flips_next(&f)) == 1)
+        patch->n_flips[kind]++;
+    if (rc < 0 || patch->n_flips[kind] == 0)
+        return BK_ERR_MALFORMED;
+    patch->flips[kind] = (bk_span){s.value, s.len};
+    return BK_OK;
+}
+
+static bool parse_canaries(zcbor_state_t *z, bk_patch *patch) {
+    const uint8_t *start = z->payload;
+    bk_str ignored;
+    if (!zcbor_list_start_decode(z))
+        return false;
+    while (z->elem_count > 0) {
+        if (!zcbor_list_start_decode(z) || z->elem_count != 2 || !text(z, &ignored) ||
+            !text(z, &ignored) || !zcbor_list_end_decode(z))
+            return false;
+        patch->n_canaries++;
+    }
+    if (patch->n_canaries == 0 || !zcbor_list_end_decode(z))
+        return false;
+    patch->canaries = (bk_span){start, (size_t)(z->payload - start)};
+    return true;
+}
+
+static bool parse_provenance(zcbor_state_t *z, bk_patch *patch) {
+    const uint8_t *start = z->payload;
+    if (start >= z->payload_end || (*start & 0xe0) != MAP_MAJOR || !bk_cbor_any(z))
+        return false;
+    patch->provenance = (bk_span){start, (size_t)(z->payload - start)};
+    return true;
+}
+
+static bool parse_model_id(zcbor_state_t *z, bk_patch *patch) {
+    struct zcbor_string s;
+    if (!zcbor_bstr_decode(z, &s) || s.len != sizeof((bk_model *)0)->id)
+        return false;
+    patch->model_id = s.value;
+    return true;
+}
+
+static int parse_value(zcbor_state_t *z, uint32_t key, bk_patch *patch, bool *has_crc) {
+    uint32_t version;
+    bool ok;
+    switch (key) {
+    case KEY_VERSION:
+        ok = zcbor_uint32_decode(z, &version);
+        return ok && version != BK_PATCH_VERSION ? BK_ERR_VERSION : ok ? BK_OK : BK_ERR_MALFORMED;
+    case KEY_ROWS:
+    case KEY_GROUPS:
+    case KEY_BITS:
+        return parse_flips(z, patch, (bk_flip_kind)(key - KEY_ROWS));
+    case KEY_NAME:
+        ok = text(z, &patch->name) && name_is_valid(patch->name);
+        break;
+    case KEY_DOMAIN:
+        ok = text(z, &patch->domain) && patch->domain.n > 0 &&
+             patch->domain.n <= BK_PATCH_DOMAIN_MAX;
+        break;
+    case KEY_MODEL_ID:
+        ok = parse_model_id(z, patch);
+        break;
+    case KEY_CRC:
+        ok = *has_crc = zcbor_uint32_decode(z, &patch->crc);
+        break;
+    case KEY_CANARIES:
+        ok = parse_canaries(z, patch);
+        break;
+    case KEY_PROVENANCE:
+        ok = parse_provenance(z, patch);
+        break;
+    case KEY_SEQUENCE:
+        ok = patch->has_sequence = zcbor_uint32_decode(z, &patch->sequence);
+        break;
+    default:
+        ok = key >= KEY_EXTENSIONS && bk_cbor_any(z);
+    }
+    return ok ? BK_OK : BK_ERR_MALFORMED;
+}
+
+static int parse_map(zcbor_state_t *z, bk_patch *patch) {
+    bool has_crc = false;
+    if (!zcbor_map_start_decode(z))
+        return BK_ERR_MALFORMED;
+    for (int64_t key = -1; z->elem_count > 0;) {
+        uint32_t next;
+        if (!zcbor_uint32_decode(z, &next) || next <= key)
+            return BK_ERR_MALFORMED;
+        if (key < 0 && next != KEY_VERSION)
+            return BK_ERR_MALFORMED;
+        key = next;
+        int rc = parse_value(z, next, patch, &has_crc);
+        if (rc != BK_OK)
+            return rc;
+    }
+    if (!zcbor_map_end_decode(z) || z->payload != z->payload_end)
+        return BK_ERR_MALFORMED;
+    bool empty = !patch->flips[BK_FLIP_ROWS].p && !patch->flips[BK_FLIP_GROUPS].p &&
+                 !patch->flips[BK_FLIP_BITS].p;
+    /* a model id without the CRC of its rows, or the reverse, would be half a promise */
+    if (!patch->name.p || empty || has_crc != (patch->model_id != NULL))
+        return BK_ERR_MALFORMED;
+    return BK_OK;
+}
+
+int bk_patch_parse(const uint8_t *bytes, size_t n, bk_patch *patch) {
+    *patch = (bk_patch){0};
+    if (n == 0)
+        return BK_ERR_TRUNCATED;
+    if (n > BK_FLIPS_MAX_BYTES)
+        return BK_ERR_LIMIT;
+    if (bytes[0] == COSE_SIGN1_TAG)
+        return BK_ERR_PATCH_SIGNED;
+    ZCBOR_STATE_D(z, BK_CBOR_DEPTH + 1, bytes, n, 1, 0);
+    z->constant_state->enforce_canonical = true;
+    int rc = parse_map(z, patch);
+    if (rc == BK_ERR_MALFORMED && zcbor_peek_error(z) == ZCBOR_ERR_NO_PAYLOAD)
+        return BK_ERR_TRUNCATED;
+    return rc;
+}
+
+int bk_patch_canary(const bk_patch *patch, uint32_t i, bk_str *prompt, bk_str *expected) {
+    if (i >= patch->n_canaries)
+        return BK_ERR_ARGUMENT;
+    ZCBOR_STATE_D(z, 2, patch->canaries.p, patch->canaries.n, 1, 0);
+    if (!zcbor_list_start_decode(z))
+        return BK_ERR_MALFORMED;
+    for (uint32_t at = 0; at <= i; at++)
+        if (!zcbor_list_start_decode(z) || !text(z, prompt) || !text(z, expected) ||
+            !zcbor_list_end_decode(z))
+            return BK_ERR_MALFORMED;
+    return BK_OK;
+}
+
+/* ---- against a model ---- */
+
+/* Visit every row touched: sum its CRC (crc may be NULL), check its ranges, flip it if told so. */
+static int walk(const bk_patch *patch, const bk_model *model, uint32_t *crc, bool flip) {
+    bk_flips streams[BK_N_FLIP_KINDS];
+    bk_rows rows;
+    bk_rows_start(&rows, streams, &patch, 1);
+    while (bk_rows_next(&rows)) {
+        const bk_mat *w = bk_rows_mat(&rows, model);
+        if (!w)
+            return BK_ERR_PATCH_RANGE;
+        size_t row_bytes = bk_q1_row_bytes(w->cols);
+        const uint8_t *blocks = w->data + rows.row * row_bytes;
+        if (crc)
+            *crc = bk_crc32c(*crc, blocks, row_bytes);
+        int rc = bk_rows_take(&rows, flip ? (uint8_t *)(uintptr_t)blocks : NULL, w->cols);
+        if (rc < 0)
+            return rc;
+    }
+    return BK_OK;
+}
+
+int bk_patch_row_crc(const bk_patch *patch, const bk_model *model, uint32_t *crc) {
+    *crc = 0;
+    return walk(patch, model, crc, false);
+}
+
+int bk_patch_check(const bk_patch *patch, const bk_model *model, bool allow_unbound) {
+    uint32_t crc;
+    if (!patch->model_id && !allow_unbound)
+        return BK_ERR_PATCH_UNBOUND;
+    if (patch->model_id && memcmp(patch->model_id, model->id, sizeof model->id) != 0)
+        return BK_ERR_PATCH_MODEL;
+    int rc = bk_patch_row_crc(patch, model, &crc);
+    if (rc == BK_OK && patch->model_id && crc != patch->crc)
+        return BK_ERR_PATCH_CRC;
+    return rc;
+}
+
+int bk_patch_xor(const bk_patch *patch, bk_model *model) {
+    if (!model->writable)
+        return BK_ERR_READ_ONLY;
+    int rc = walk(patch, model, NULL, false); /* ranges first: all or nothing */
+    return rc == BK_OK ? walk(patch, model, NULL, true) : rc;
+}
+
+/* XOR a whole set; on an error what was already done is undone. */
+static int xor_set(bk_model *model, const bk_patch *const *set, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        int rc = bk_patch_xor(set[i], model);
+        if (rc != BK_OK) {
+            (void)xor_set(model, set, i);
+            return rc;
+        }
+    }
+    return BK_OK;
+}
+
+int bk_patch_swap(bk_model *model, const bk_patch *const *old_set, uint32_t n_old,
+                  const bk_patch *const *new_set, uint32_t n_new, bool allow_unbound) {
+    int rc = xor_set(model, old_set, n_old);
+    if (rc != BK_OK)
+        return rc;
+    for (uint32_t i = 0; i < n_new && rc == BK_OK; i++)
+        rc = bk_patch_check(new_set[i], model, allow_unbound);
+    if (rc == BK_OK)
+        rc = xor_set(model, new_set, n_new);
+    if (rc != BK_OK)
+        (void)xor_set(model, old_set, n_old);
+    return rc;
+}
