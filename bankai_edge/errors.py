@@ -52,3 +52,16 @@ class DeviceTimeoutError(BankaiError):
     """A device is there but did not answer in time (exit 6)."""
 
     exit_code = 6
+
+
+class CoreError(Exception):
+    """The C core's refusal: `code` is a negative value of `bk_error` (cython_ext/core/bk_error.h).
+
+    `detail` names the key, tensor or offset when the core knows it. Rooms above turn this into a
+    sentence; a user never sees it bare.
+    """
+
+    def __init__(self, code: int, detail: str = "") -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(f"core error {code}{': ' + detail if detail else ''}")

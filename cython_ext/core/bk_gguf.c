@@ -168,7 +168,7 @@ static int check_spans(bk_gguf *g, cursor *c) {
     for (uint64_t i = 0; i < g->n_tensors; i++) {
         size_t record = c->at;
         int err = take_tensor(c, &t, &offset);
-        if (!err && offset % g->alignment) err = BK_ERR_MALFORMED;
+        if (!err && offset & (g->alignment - 1)) err = BK_ERR_MALFORMED;
         if (!err && (offset > available || t.n_bytes > available - offset)) err = BK_ERR_TRUNCATED;
         if (err) {
             c->at = record;

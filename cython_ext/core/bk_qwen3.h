@@ -42,7 +42,7 @@ typedef struct {
     bk_layer layers[BK_MAX_LAYERS];
     bool writable;                            /* the caller allows in-place flips */
     uint8_t id[32];                           /* SHA-256 model id of the pristine weights */
-    const char *missing;                      /* the name that BK_ERR_MISSING/SHAPE refers to */
+    const char *missing;                      /* the key or tensor that an error is about */
     char name[BK_GGUF_MAX_NAME + 1];          /* storage behind `missing` */
 } bk_model;
 
@@ -56,14 +56,14 @@ typedef struct {
     uint32_t ctx;   /* positions that the KV cache holds */
     uint32_t batch; /* tokens per step of prefill */
     uint32_t pos;   /* tokens in the KV cache */
-    uint16_t *k, *v;        /* f16 [n_layers, ctx, n_kv_heads * head_dim] */
-    float *x;               /* [batch, hidden] residual */
-    float *a, *b;           /* [batch, max(hidden, n_heads * head_dim)]; [batch, ffn] */
-    float *qkv;             /* [batch, (n_heads + 2 * n_kv_heads) * head_dim] */
-    float *gate;            /* [batch, ffn] */
-    float *scores;          /* [ctx] */
-    float *angles;          /* [batch, head_dim] cos then sin */
-    uint8_t *act;           /* [batch] quantised vectors */
+    uint16_t *k, *v;  /* f16 [n_layers, n_kv_heads, ctx, head_dim] */
+    float *x;         /* [batch, hidden] residual */
+    float *a;         /* [batch, max(hidden, n_heads * head_dim)] input of the next projection */
+    float *qkv;       /* [batch, max(hidden, (n_heads + 2 * n_kv_heads) * head_dim)] */
+    float *gate, *up; /* [batch, ffn] */
+    float *scores;    /* [ctx] */
+    float *angles;    /* [batch, head_dim] cos then sin */
+    uint8_t *act;     /* [batch] quantised vectors */
 } bk_state;
 
 /* Read the architecture and find every tensor; m->missing names the offender on an error. */

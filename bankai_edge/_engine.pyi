@@ -1,0 +1,41 @@
+"""The core's model and forward pass (cython_ext/_engine.pyx)."""
+
+from typing_extensions import Buffer
+from typing import Any, Protocol
+
+class _Overlay(Protocol):
+    def capsule(self) -> object: ...
+
+class Model:
+    """A GGUF's weights, as views into `buffer`.
+
+    Raises `CoreError` when the bytes are no such model; `writable` allows in-place flips and needs
+    a writable buffer.
+    """
+
+    def __init__(self, buffer: Buffer, writable: bool = False) -> None: ...
+    def capsule(self) -> object: ...
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> dict[str, Any]: ...
+    def tensors(self) -> list[tuple[str, int, tuple[int, ...], int, int]]:
+        """Name, type, dimensions, offset in the buffer and bytes of every tensor."""
+
+class State:
+    """KV cache and activations of one conversation; `batch` tokens per step of prefill."""
+
+    n_bytes: int
+    def __init__(self, model: Model, ctx: int, batch: int = 32) -> None: ...
+    @property
+    def ctx(self) -> int: ...
+    @property
+    def pos(self) -> int: ...
+    def truncate(self, pos: int) -> None: ...
+    def set_overlay(self, overlay: _Overlay | None) -> None: ...
+    def forward(self, tokens: Buffer, logits: Buffer | None) -> None:
+        """Append int32 tokens [n]; float32 logits [vocab] of the last one, unless None."""
+    def forward_all(self, tokens: Buffer, logits: Buffer) -> None:
+        """Append int32 tokens [n]; float32 logits [n * vocab]."""

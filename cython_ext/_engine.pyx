@@ -1,0 +1,147 @@
+"""Binding of the core's model and forward pass: buffers in, logits out, GIL released."""
+
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.stdlib cimport free
+
+from bk_core cimport *
+
+from bankai_edge.errors import CoreError
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **p, size_t alignment, size_t n)
+
+
+cdef class Model:
+    """Weights in a buffer (bytes, mmap) that this object keeps alive and never copies."""
+
+    cdef const uint8_t[::1] _bytes
+    cdef bk_gguf _gguf
+    cdef bk_model _model
+
+    def __init__(self, buffer, bint writable=False):
+        self._bytes = buffer
+        cdef size_t n = self._bytes.shape[0]
+        cdef const uint8_t *p = &self._bytes[0] if n else NULL
+        cdef int err
+        if writable and memoryview(buffer).readonly:
+            raise ValueError("writable=True needs a writable buffer")
+        with nogil:
+            err = bk_gguf_open(&self._gguf, p, n)
+        if err:
+            raise CoreError(err, f"type {self._gguf.error_type}" if self._gguf.error_type
+                            else f"byte {self._gguf.error_at}")
+        with nogil:
+            err = bk_model_open(&self._model, &self._gguf)
+        if err:
+            raise CoreError(err, self._model.missing.decode())
+        self._model.writable = writable
+
+    def capsule(self):
+        """The `bk_model *`, for the other extension modules; valid while this object lives."""
+        return PyCapsule_New(&self._model, "bk_model", NULL)
+
+    @property
+    def id(self):
+        return bytes((<uint8_t *>self._model.id)[:32])
+
+    @property
+    def name(self):
+        cdef bk_str s
+        if bk_gguf_str(&self._gguf, "general.name", &s):
+            return ""
+        return s.p[:s.n].decode("utf-8", "replace")
+
+    @property
+    def shape(self):
+        m = &self._model
+        return {
+            "layers": m.n_layers, "hidden": m.hidden, "ffn": m.ffn, "heads": m.n_heads,
+            "kv_heads": m.n_kv_heads, "head_dim": m.head_dim, "vocab": m.vocab,
+            "context": m.context, "rms_eps": m.rms_eps, "rope_scale": m.rope_scale,
+        }
+
+    def tensors(self):
+        cdef bk_tensor t
+        cdef size_t at = self._gguf.tensors_at
+        found = []
+        for _ in range(self._gguf.n_tensors):
+            bk_gguf_next_tensor(&self._gguf, &at, &t)
+            found.append((t.name.p[:t.name.n].decode("utf-8", "replace"), t.type,
+                          tuple(t.dims[i] for i in range(t.n_dims)),
+                          t.data - &self._bytes[0], t.n_bytes))
+        return found
+
+
+cdef class State:
+    """One conversation: KV cache and activations. Not safe to call from two threads at once."""
+
+    cdef bk_state _state
+    cdef Model _model
+    cdef void *_memory
+    cdef object _overlay
+    cdef readonly size_t n_bytes
+
+    def __cinit__(self, Model model not None, uint32_t ctx, uint32_t batch=32):
+        self._model = model
+        self.n_bytes = bk_state_bytes(&model._model, &bk_kernel_scalar, ctx, batch)
+        if self.n_bytes == 0:
+            raise ValueError(f"no state of ctx {ctx}, batch {batch}")
+        if posix_memalign(&self._memory, 64, self.n_bytes):
+            raise MemoryError(f"{self.n_bytes} bytes for a context of {ctx} tokens")
+        cdef int err = bk_state_init(&self._state, &model._model, &bk_kernel_scalar, ctx, batch,
+                                     self._memory, self.n_bytes)
+        if err:
+            raise CoreError(err)
+
+    def __dealloc__(self):
+        free(self._memory)
+
+    @property
+    def ctx(self):
+        return self._state.ctx
+
+    @property
+    def pos(self):
+        return self._state.pos
+
+    def truncate(self, uint32_t pos):
+        """Forget every token from position `pos` on."""
+        if pos > self._state.pos:
+            raise ValueError(f"position {pos} lies beyond the {self._state.pos} tokens held")
+        self._state.pos = pos
+
+    def set_overlay(self, overlay):
+        """Switch to an overlay (an object with capsule()), or to the pristine weights (None)."""
+        cdef const bk_overlay *p = NULL
+        if overlay is not None:
+            p = <const bk_overlay *>PyCapsule_GetPointer(overlay.capsule(), "bk_overlay")
+        self._state.overlay = p
+        self._overlay = overlay
+
+    def forward(self, const int32_t[::1] tokens not None, float[::1] logits):
+        """Append tokens [n]; logits [vocab] of the last one, unless None."""
+        self._run(tokens, logits, 1, False)
+
+    def forward_all(self, const int32_t[::1] tokens not None, float[::1] logits not None):
+        """Append tokens [n]; logits [n * vocab], one row a token."""
+        self._run(tokens, logits, tokens.shape[0], True)
+
+    cdef _run(self, const int32_t[::1] tokens, float[::1] logits, size_t rows, bint all_rows):
+        cdef uint32_t n = <uint32_t>tokens.shape[0]
+        cdef float *out = NULL
+        cdef int err
+        if n == 0:
+            raise ValueError("no tokens")
+        if logits is not None:
+            if <size_t>logits.shape[0] != rows * self._model._model.vocab:
+                raise ValueError(f"logits hold {logits.shape[0]} floats, not "
+                                 f"{rows * self._model._model.vocab}")
+            out = &logits[0]
+        with nogil:
+            if all_rows:
+                err = bk_forward_all(&self._state, &tokens[0], n, out)
+            else:
+                err = bk_forward(&self._state, &tokens[0], n, out)
+        if err:
+            raise CoreError(err)

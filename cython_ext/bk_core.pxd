@@ -1,0 +1,47 @@
+# The core's C interface as Cython sees it: one declaration for every extension module.
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "bk_gguf.h":
+    ctypedef struct bk_str:
+        const char *p
+        size_t n
+    ctypedef struct bk_gguf:
+        uint64_t n_kv, n_tensors
+        size_t tensors_at, error_at
+        uint32_t error_type
+    ctypedef struct bk_tensor:
+        bk_str name
+        uint32_t type, n_dims
+        uint64_t dims[4]
+        const uint8_t *data
+        size_t n_bytes
+    int bk_gguf_open(bk_gguf *g, const uint8_t *data, size_t n) nogil
+    void bk_gguf_next_tensor(const bk_gguf *g, size_t *at, bk_tensor *t) nogil
+    int bk_gguf_str(const bk_gguf *g, const char *key, bk_str *value) nogil
+
+cdef extern from "bk_kernel.h":
+    ctypedef struct bk_kernel:
+        const char *name
+    const bk_kernel bk_kernel_scalar
+
+cdef extern from "bk_overlay.h":
+    ctypedef struct bk_overlay:
+        pass
+
+cdef extern from "bk_qwen3.h":
+    ctypedef struct bk_model:
+        uint32_t n_layers, hidden, ffn, n_heads, n_kv_heads, head_dim, vocab, context
+        float rms_eps, rope_scale
+        bint writable
+        uint8_t id[32]
+        const char *missing
+    ctypedef struct bk_state:
+        const bk_overlay *overlay
+        uint32_t ctx, batch, pos
+    int bk_model_open(bk_model *m, const bk_gguf *g) nogil
+    size_t bk_state_bytes(const bk_model *m, const bk_kernel *k, uint32_t ctx,
+                          uint32_t batch) nogil
+    int bk_state_init(bk_state *s, const bk_model *m, const bk_kernel *k, uint32_t ctx,
+                      uint32_t batch, void *mem, size_t n) nogil
+    int bk_forward(bk_state *s, const int32_t *tokens, uint32_t n, float *logits) nogil
+    int bk_forward_all(bk_state *s, const int32_t *tokens, uint32_t n, float *logits) nogil
