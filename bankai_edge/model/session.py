@@ -1,0 +1,205 @@
+"""One conversation: a model, its active patches, and the KV cache."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bankai_edge import _engine, _patch
+from bankai_edge.errors import BankaiError, CoreError, UsageError
+from bankai_edge.model.weights import Model
+from bankai_edge.patch.refusals import patch_error
+
+Mode = Literal["overlay", "in-place"]
+DEFAULT_CONTEXT = 2048
+
+
+class Session:
+    """Runs a model with a switchable set of patches.
+
+    `overlay` leaves the weights untouched (several sessions may share one model); `in-place` flips
+    the bits where they lie and needs `Model(..., writable=True)` to itself. Both give the same
+    logits to the last bit. Not safe to call from two threads at once.
+    """
+
+    def __init__(self, model: Model, *, ctx: int | None = None, mode: Mode = "overlay") -> None:
+        """Prepare a context of `ctx` tokens (default: the model's, at most 2048).
+
+        Raises:
+            UsageError: a context that the model does not have.
+            BankaiError: not enough memory for the KV cache.
+        """
+        if mode == "in-place" and not model.writable:
+            raise UsageError("in-place patching was asked of a read-only model")
+        limit = model.shape.context
+        self.ctx = min(limit, DEFAULT_CONTEXT) if ctx is None else ctx
+        if not 1 <= self.ctx <= limit:
+            raise UsageError(f"a context of {ctx} tokens", expected=f"1 to {limit} for this model")
+        self.model = model
+        self.mode: Mode = mode
+        try:
+            self._state = _engine.State(model.core, self.ctx)
+        except MemoryError as error:
+            raise BankaiError(str(error), next_step="Ask for a smaller --ctx") from error
+        self._patches: list[bytes] = []
+        self._held: list[int] = []  # tokens whose keys and values the cache holds
+        self._switches = 0
+        self.stop_reason: Literal["", "eos", "max_tokens", "context"] = ""
+
+    # ---- patches -----------------------------------------------------------------------------
+
+    def check(self, patch: bytes, *, allow_unbound: bool = False) -> None:
+        """Check a .bkp against the pristine weights; nothing changes.
+
+        Raises:
+            IncompatibleError: another format, model, row range or CRC (exit 4).
+        """
+        self._without_flips([patch], allow_unbound)
+
+    def use(self, patches: Sequence[bytes], *, allow_unbound: bool = False) -> int:
+        """Replace the active set by `patches` (.bkp bytes), all or none.
+
+        The KV cache was computed under the old set and is dropped. Returns the nanoseconds that
+        verifying and switching took.
+
+        Raises:
+            IncompatibleError: a patch does not fit; the old set stays active (exit 4).
+        """
+        wanted = list(patches)
+        start = time.perf_counter_ns()
+        if self.mode == "overlay":
+            self._each(wanted, allow_unbound)
+            try:
+                overlay = _patch.Overlay(self.model.core, wanted) if wanted else None
+            except CoreError as error:
+                raise patch_error(error, None, self.model.id) from None
+            self._state.set_overlay(overlay)
+        else:
+            self._without_flips(wanted, allow_unbound, keep=True)
+        elapsed = time.perf_counter_ns() - start
+        self._patches = wanted
+        self._held = []
+        self._state.truncate(0)
+        self._switches += 1
+        return elapsed
+
+    def _each(self, patches: list[bytes], allow_unbound: bool) -> None:
+        for patch in patches:
+            try:
+                _patch.check(self.model.core, patch, allow_unbound)
+            except CoreError as error:
+                raise patch_error(error, patch, self.model.id) from None
+
+    def _flip(self, patches: list[bytes]) -> None:
+        for patch in patches:
+            _patch.xor_in_place(self.model.core, patch)
+
+    def _without_flips(
+        self, patches: list[bytes], allow_unbound: bool, *, keep: bool = False
+    ) -> None:
+        """Check patches against pristine rows; with `keep`, leave them applied."""
+        active = self._patches if self.mode == "in-place" else []
+        self._flip(active)  # XOR is its own inverse
+        try:
+            self._each(patches, allow_unbound)
+        except BaseException:
+            self._flip(active)
+            raise
+        self._flip(patches if keep else active)
+
+    def weights_intact(self) -> bool:
+        """Whether every weight byte, with in-place flips taken back, is as in the file."""
+        active = self._patches if self.mode == "in-place" else []
+        self._flip(active)
+        try:
+            return self.model.weights_digest() == self.model.file_digest()
+        finally:
+            self._flip(active)
+
+    # ---- tokens ------------------------------------------------------------------------------
+
+    def logits(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Logits [len(tokens), vocab] of every position, from an empty cache."""
+        self._held = []
+        self._state.truncate(0)
+        rows = np.empty((len(tokens), self.model.shape.vocab), np.float32)
+        try:
+            self._state.forward_all(np.asarray(tokens, np.int32), rows.reshape(-1))
+        except CoreError as error:
+            raise self._token_error(error) from None
+        self._held = list(tokens)
+        return rows
+
+    def _token_error(self, error: CoreError) -> BankaiError:
+        if error.code == -21:
+            return UsageError("more tokens than the context holds", expected=f"{self.ctx} at most")
+        if error.code == -22:
+            return UsageError("a token id outside the vocabulary")
+        return BankaiError(str(error))
+
+    def _advance(self, tokens: list[int], logits: NDArray[np.float32]) -> None:
+        """Logits [vocab] after `tokens`, reusing the cache for the prefix it holds."""
+        same = 0
+        for held, token in zip(self._held, tokens[:-1], strict=False):
+            if held != token:
+                break
+            same += 1
+        self._state.truncate(same)
+        self._held = tokens[:same]
+        try:
+            self._state.forward(np.asarray(tokens[same:], np.int32), logits)
+        except CoreError as error:
+            raise self._token_error(error) from None
+        self._held = list(tokens)
+
+    def encode(self, prompt: str) -> list[int]:
+        """The prompt's tokens.
+
+        Raises:
+            UsageError: an empty prompt, or one that leaves no room for an answer (exit 2).
+        """
+        tokens = self.model.tokenizer.encode(prompt)
+        if not tokens:
+            raise UsageError("an empty prompt", next_step="Give some text to continue")
+        if len(tokens) >= self.ctx:
+            raise UsageError(
+                f"a prompt of {len(tokens)} tokens",
+                expected=f"fewer than the context's {self.ctx}",
+                next_step="Shorten it or raise --ctx",
+            )
+        return tokens
+
+    def generate(self, prompt: str, *, max_tokens: int = 64) -> Iterator[str]:
+        """Continue `prompt` greedily, yielding text that never splits a character.
+
+        A switch of patches between two pieces takes effect at the next token. Afterwards
+        `stop_reason` says why it ended.
+
+        Raises:
+            UsageError: see `encode`; raised here, before the first piece is asked for.
+        """
+        return self._pieces(self.encode(prompt), max_tokens)
+
+    def _pieces(self, tokens: list[int], max_tokens: int) -> Iterator[str]:
+        text = codecs.getincrementaldecoder("utf-8")("replace")
+        logits = np.empty(self.model.shape.vocab, np.float32)
+        self.stop_reason = "max_tokens"
+        for _ in range(max_tokens):
+            if len(tokens) > self.ctx:
+                self.stop_reason = "context"
+                break
+            self._advance(tokens, logits)
+            token = int(logits.argmax())
+            if token in self.model.tokenizer.stop_ids:
+                self.stop_reason = "eos"
+                break
+            tokens.append(token)
+            if piece := text.decode(self.model.tokenizer.piece(token)):
+                yield piece
+        if rest := text.decode(b"", final=True):
+            yield rest

@@ -1,0 +1,95 @@
+"""A model file, mapped into memory and checked by the core."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bankai_edge import _engine
+from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
+from bankai_edge.model.refusals import model_error
+from bankai_edge.model.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The architecture's numbers; all counts, except the two floats."""
+
+    layers: int
+    hidden: int
+    ffn: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    context: int
+    rms_eps: float
+    rope_scale: float
+
+
+class Model:
+    """Weights of one GGUF file. Several sessions may share it.
+
+    With `writable`, the mapping is private to this process and patches may flip bits in place;
+    the file itself is never written.
+    """
+
+    def __init__(self, path: Path, *, writable: bool = False) -> None:
+        """Map and check `path`.
+
+        Raises:
+            BankaiError: the file is missing, empty, truncated or malformed.
+            IncompatibleError: it is another format, architecture or tensor type (exit 4).
+        """
+        self.path = path
+        access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+        try:
+            with path.open("rb") as file:
+                if path.stat().st_size == 0:
+                    raise IncompatibleError(f"{path} is empty", expected="a GGUF file")
+                self._map = mmap.mmap(file.fileno(), 0, access=access)
+        except OSError as error:
+            raise BankaiError(
+                f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
+            ) from error
+        try:
+            self.core = _engine.Model(self._map, writable)
+        except CoreError as error:
+            raise model_error(path, error) from None
+        self.writable = writable
+        self.shape = Shape(**self.core.shape)
+
+    @classmethod
+    def open(cls, path: Path, *, writable: bool = False) -> Model:
+        """The same as the constructor; reads better at a call."""
+        return cls(path, writable=writable)
+
+    @property
+    def id(self) -> bytes:
+        """32 bytes that name these weights on every board (DESIGN: model id)."""
+        return self.core.id
+
+    @property
+    def name(self) -> str:
+        """`general.name`, or the file's stem when the header has none."""
+        return self.core.name or self.path.stem
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the file carries."""
+        return Tokenizer(self._map, str(self.path))
+
+    def weights_digest(self) -> str:
+        """SHA-256 (hex) over every mapped byte, as the forward pass sees it."""
+        return hashlib.sha256(self._map).hexdigest()
+
+    def file_digest(self) -> str:
+        """SHA-256 (hex) of the file on disk: what `weights_digest` must be when unpatched."""
+        with self.path.open("rb") as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest()
