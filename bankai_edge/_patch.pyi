@@ -1,0 +1,56 @@
+"""The core's patch room (cython_ext/_patch.pyx). Everything here raises `CoreError` on refusal."""
+
+from collections.abc import Iterable
+from typing import Protocol, TypedDict
+
+class _Model(Protocol):
+    def capsule(self) -> object: ...
+
+class ParsedPatch(TypedDict):
+    """A decoded patch; `rows`, `groups`, `bits` and `canaries` are numbers of them."""
+
+    name: str
+    domain: str | None
+    model_id: bytes | None
+    crc: int | None
+    rows: int
+    groups: int
+    bits: int
+    canaries: int
+    sequence: int | None
+
+def parse(data: bytes) -> ParsedPatch:
+    """Decode a `.bkp` strictly, as the firmware does."""
+
+def check(model: _Model, data: bytes, allow_unbound: bool = False) -> None:
+    """Refuse a patch of another model, out of range, or whose rows' CRC differs.
+
+    The model's rows must be pristine. Changes nothing.
+    """
+
+def row_crc(model: _Model, data: bytes) -> int:
+    """CRC-32C over the bytes of every distinct row touched, in (layer, projection, row) order."""
+
+def xor_in_place(model: _Model, data: bytes) -> None:
+    """Flip a checked patch in the weights of a writable model; the second time reverts it."""
+
+def swap(
+    model: _Model, old: Iterable[bytes], new: Iterable[bytes], allow_unbound: bool = False
+) -> None:
+    """Replace an active set in place: revert `old`, check all of `new`, apply; or leave `old`."""
+
+class Overlay:
+    """At most 8 patches, each checked against the model, merged; weights stay untouched."""
+
+    n_bytes: int
+    def __init__(
+        self, model: _Model, patches: Iterable[bytes], allow_unbound: bool = False
+    ) -> None: ...
+    def capsule(self) -> object:
+        """The overlay for `State.set_overlay`."""
+    @property
+    def n_rows(self) -> int:
+        """Rows whose output differs in how it is computed."""
+    @property
+    def n_shadows(self) -> int:
+        """Those of them that have a patched copy."""

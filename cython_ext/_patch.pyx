@@ -1,0 +1,174 @@
+"""Binding of the core's patch room: bytes in; checks, flips and overlays out; GIL released."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from libc.stdint cimport uint8_t, uint32_t, uintptr_t
+from libc.stdlib cimport free, malloc
+
+from bk_core cimport bk_model, bk_str
+
+from bankai_edge.errors import CoreError
+
+cdef extern from "bk_patch.h":
+    enum:
+        BK_MAX_ACTIVE
+        BK_ERR_LIMIT
+    ctypedef struct bk_patch:
+        bk_str name, domain
+        const uint8_t *model_id
+        uint32_t n_flips[3]
+        uint32_t crc, n_canaries, sequence
+        bint has_sequence
+    int bk_patch_parse(const uint8_t *data, size_t n, bk_patch *patch) nogil
+    int bk_patch_check(const bk_patch *patch, const bk_model *model, bint allow_unbound) nogil
+    int bk_patch_row_crc(const bk_patch *patch, const bk_model *model, uint32_t *crc) nogil
+    int bk_patch_xor(const bk_patch *patch, bk_model *model) nogil
+    int bk_patch_swap(bk_model *model, const bk_patch **old_set, uint32_t n_old,
+                      const bk_patch **new_set, uint32_t n_new, bint allow_unbound) nogil
+
+cdef extern from "bk_overlay.h":
+    ctypedef struct bk_overlay:
+        uint32_t n_rows, n_shadows
+    int bk_overlay_bytes(const bk_patch **patches, uint32_t n, const bk_model *model,
+                         size_t *n_bytes) nogil
+    int bk_overlay_build(bk_overlay *overlay, const bk_patch **patches, uint32_t n,
+                         const bk_model *model, void *mem, size_t size) nogil
+
+
+cdef class _Set:
+    """Up to BK_MAX_ACTIVE decoded patches, and the bytes that they are views of."""
+
+    cdef list _files
+    cdef bk_patch _patches[BK_MAX_ACTIVE]
+    cdef const bk_patch *_pointers[BK_MAX_ACTIVE]
+    cdef uint32_t n
+
+    def __cinit__(self, files):
+        self._files = [bytes(file) for file in files]
+        if len(self._files) > BK_MAX_ACTIVE:
+            raise CoreError(BK_ERR_LIMIT, f"{len(self._files)} patches, at most {BK_MAX_ACTIVE}")
+        for i, file in enumerate(self._files):
+            err = bk_patch_parse(<const uint8_t *>PyBytes_AS_STRING(file), PyBytes_GET_SIZE(file),
+                                 &self._patches[i])
+            if err:
+                raise CoreError(err)
+            self._pointers[i] = &self._patches[i]
+        self.n = <uint32_t>len(self._files)
+
+    cdef check(self, const bk_model *model, bint allow_unbound):
+        cdef int err = 0
+        cdef uint32_t i
+        for i in range(self.n):
+            with nogil:
+                err = bk_patch_check(&self._patches[i], model, allow_unbound)
+            if err:
+                raise CoreError(err, name_of(&self._patches[i]))
+
+
+cdef str name_of(const bk_patch *patch):
+    return patch.name.p[:patch.name.n].decode()
+
+
+cdef bk_model *model_of(model) except NULL:
+    return <bk_model *>PyCapsule_GetPointer(model.capsule(), "bk_model")
+
+
+def parse(data):
+    """Decode strictly; the fields that need no model, flips as their numbers."""
+    cdef _Set one = _Set([data])
+    cdef const bk_patch *patch = one._pointers[0]
+    return {
+        "name": name_of(patch),
+        "domain": patch.domain.p[:patch.domain.n].decode() if patch.domain.n else None,
+        "model_id": bytes((<const uint8_t *>patch.model_id)[:32]) if patch.model_id else None,
+        "crc": patch.crc if patch.model_id else None,
+        "rows": patch.n_flips[0], "groups": patch.n_flips[1], "bits": patch.n_flips[2],
+        "canaries": patch.n_canaries,
+        "sequence": patch.sequence if patch.has_sequence else None,
+    }
+
+
+def check(model, data, bint allow_unbound=False):
+    """Model id, ranges, CRC over the pristine rows."""
+    cdef _Set one = _Set([data])
+    one.check(model_of(model), allow_unbound)
+
+
+def row_crc(model, data):
+    """CRC-32C over every distinct row that the patch touches."""
+    cdef _Set one = _Set([data])
+    cdef bk_model *m = model_of(model)
+    cdef uint32_t crc = 0
+    cdef int err
+    with nogil:
+        err = bk_patch_row_crc(one._pointers[0], m, &crc)
+    if err:
+        raise CoreError(err, name_of(one._pointers[0]))
+    return crc
+
+
+def xor_in_place(model, data):
+    """Flip in place; flipping again reverts."""
+    cdef _Set one = _Set([data])
+    cdef bk_model *m = model_of(model)
+    cdef int err
+    with nogil:
+        err = bk_patch_xor(one._pointers[0], m)
+    if err:
+        raise CoreError(err, name_of(one._pointers[0]))
+
+
+def swap(model, old, new, bint allow_unbound=False):
+    """Replace one active set by another in place, or leave the old one."""
+    cdef _Set before = _Set(old)
+    cdef _Set after = _Set(new)
+    cdef bk_model *m = model_of(model)
+    cdef int err
+    with nogil:
+        err = bk_patch_swap(m, before._pointers, before.n, after._pointers, after.n,
+                            allow_unbound)
+    if err:
+        raise CoreError(err)
+
+
+cdef class Overlay:
+    """A set of patches over weights that stay untouched; owns its memory, keeps the model."""
+
+    cdef object _model
+    cdef bk_overlay _overlay
+    cdef void *_memory
+    cdef readonly size_t n_bytes
+
+    def __cinit__(self, model, patches, bint allow_unbound=False):
+        cdef _Set files = _Set(patches)
+        cdef bk_model *m = model_of(model)
+        cdef int err
+        self._model = model
+        files.check(m, allow_unbound)
+        with nogil:
+            err = bk_overlay_bytes(files._pointers, files.n, m, &self.n_bytes)
+        if err:
+            raise CoreError(err)
+        self._memory = malloc(self.n_bytes)
+        if self._memory == NULL:
+            raise MemoryError(f"{self.n_bytes} bytes for an overlay")
+        with nogil:
+            err = bk_overlay_build(&self._overlay, files._pointers, files.n, m, self._memory,
+                                   self.n_bytes)
+        if err:
+            raise CoreError(err)
+
+    def __dealloc__(self):
+        free(self._memory)
+
+    def capsule(self):
+        """The `bk_overlay *`; valid while this object lives."""
+        return PyCapsule_New(&self._overlay, "bk_overlay", NULL)
+
+    @property
+    def n_rows(self):
+        return self._overlay.n_rows
+
+    @property
+    def n_shadows(self):
+        return self._overlay.n_shadows
