@@ -1,0 +1,101 @@
+"""A serial cable in software: two ptys and a thread that carries the bytes between them.
+
+The demo and the tests put a real agent process on one end and a real command on the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import tty
+from types import TracebackType
+
+
+class PtyCable:
+    """Two pty paths joined by a pump, which counts the bytes and can be cut.
+
+    `agent_path` and `host_path` are what `--serial` and `--device` take.
+    """
+
+    def __init__(self) -> None:
+        self._agent_master, self._agent_slave = os.openpty()
+        self._host_master, self._host_slave = os.openpty()
+        self.agent_path = os.ttyname(self._agent_slave)
+        self.host_path = os.ttyname(self._host_slave)
+        # Both slaves stay open here, so that a program's closing one end does not hang the line
+        # up; raw from the start, so that nothing is echoed before the programs have set theirs.
+        for descriptor in (self._agent_slave, self._host_slave):
+            tty.setraw(descriptor)
+        self.to_agent_bytes = 0
+        self.to_host_bytes = 0
+        self._budget: int | None = None
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._pump, name="pty-cable", daemon=True)
+        self._thread.start()
+
+    def cut_after(self, to_agent_bytes: int) -> None:
+        """Carry that many more bytes towards the agent, then nothing in either direction."""
+        self._budget = to_agent_bytes
+
+    def mend(self) -> None:
+        """Carry bytes again. What was sent while the cable was cut is lost."""
+        self._budget = None
+
+    def unplug_host(self) -> None:
+        """Hang the host's end up for good, as when a USB adapter is pulled."""
+        self._stop()
+        for descriptor in (self._host_slave, self._host_master):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """End the pump and hang up both ends."""
+        self.unplug_host()
+        for descriptor in (self._agent_slave, self._agent_master):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def __enter__(self) -> PtyCable:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _stop(self) -> None:
+        if self._thread.is_alive():
+            os.write(self._wake_write, b"x")
+            self._thread.join()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+    def _pump(self) -> None:
+        ends = [self._agent_master, self._host_master, self._wake_read]
+        while True:
+            ready, _, _ = select.select(ends, [], [])
+            if self._wake_read in ready:
+                return
+            for source in ready:
+                self._carry(source, os.read(source, 4096))
+
+    def _carry(self, source: int, data: bytes) -> None:
+        budget = self._budget
+        if source == self._host_master:
+            if budget is not None:
+                data = data[:budget]
+                self._budget = budget - len(data)
+            self.to_agent_bytes += len(data)
+            target = self._agent_master
+        else:
+            if budget == 0:
+                return
+            self.to_host_bytes += len(data)
+            target = self._host_master
+        while data:
+            data = data[os.write(target, data) :]

@@ -1,0 +1,156 @@
+"""The agent process: one device, its listeners, and a clean end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from bankai_edge._link import SmpServer
+from bankai_edge.agent.device import AgentDevice
+from bankai_edge.agent.listeners import (
+    Listener,
+    SerialListener,
+    StdioListener,
+    UdpListener,
+    UnixListener,
+)
+from bankai_edge.agent.shell import Shell
+from bankai_edge.agent.store import Store
+from bankai_edge.errors import BankaiError
+from bankai_edge.host.address import local_socket_path
+
+BUF_SIZE_BYTES = 1024
+BUF_COUNT = 4
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """What `bankai-edge agent` was asked for. Without any listener: the default unix socket."""
+
+    model: Path
+    store: Path
+    serial: tuple[str, ...] = ()
+    baud: int = 115200
+    udp: tuple[tuple[str, int], ...] = ()
+    unix: tuple[Path, ...] = ()
+    stdio: bool = False
+    ctx: int | None = None
+    mode: Literal["overlay", "in-place"] = "overlay"
+    allow_unbound: bool = False
+
+
+class Service:
+    """Answers packets and typed lines from any thread (`listeners.Answers`)."""
+
+    def __init__(self, device: AgentDevice) -> None:
+        self._server = SmpServer(device, BUF_SIZE_BYTES, BUF_COUNT)
+        self._server_lock = threading.Lock()
+        self._shell = Shell(device)
+
+    def packet(self, packet: bytes) -> bytes:
+        """Answer one SMP packet."""
+        with self._server_lock:
+            return self._server.handle(packet)
+
+    def shell(self, line: str) -> Iterator[str]:
+        """Answer one typed line."""
+        return self._shell.answer(line)
+
+
+class _End:
+    """Why and when the process ends: set by signals, by stdin's end, by a reset."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.restart = False
+
+    def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """End cleanly. (Also a signal handler.)"""
+        self._event.set()
+
+    def reset(self) -> None:
+        """End, and start again in the same process, once the answer has had time to leave."""
+        self.restart = True
+        threading.Timer(0.2, self._event.set).start()
+
+    def wait(self) -> None:
+        """Sleep until one of these happened."""
+        self._event.wait()
+
+
+def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
+    """Serve until SIGTERM, SIGINT or, with stdio alone, the end of stdin.
+
+    `log` gets one sentence at a time for the operator; the last one before serving starts with
+    "ready". Raises BankaiError when the model, the store or a listener cannot be opened.
+    """
+    # The engine comes in only here: the options above must be answerable without it.
+    from bankai_edge.model import Model, Session
+
+    end = _End()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end.stop)
+    store = Store(config.store, note=log)
+    model = Model.open(config.model, writable=config.mode == "in-place")
+    session = Session(model, ctx=config.ctx, mode=config.mode)
+    device = AgentDevice(
+        model,
+        session,
+        store,
+        mode=config.mode,
+        ctx=session.ctx,
+        allow_unbound=config.allow_unbound,
+        log=log,
+        on_reset=end.reset,
+    )
+    listeners = _open_listeners(config, Service(device), log)
+    log(f"{model.name} ({model.id.hex()[:16]}), store {config.store}")
+    for listener in listeners:
+        stop = end.stop if listener.label == StdioListener.label and len(listeners) == 1 else None
+        threading.Thread(
+            target=_serve, args=(listener, stop), name=listener.label, daemon=True
+        ).start()
+    log("ready on " + ", ".join(listener.label for listener in listeners))
+    end.wait()
+    device.close()
+    for listener in listeners:
+        listener.close()
+    log("stopped")
+    if end.restart:
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _serve(listener: Listener, at_end: Callable[[], None] | None) -> None:
+    listener.serve()
+    if at_end is not None:
+        at_end()
+
+
+def _open_listeners(
+    config: AgentConfig, service: Service, log: Callable[[str], None]
+) -> Sequence[Listener]:
+    opened: list[Listener] = []
+    try:
+        for path in config.serial:
+            opened.append(SerialListener(path, config.baud, service, log))
+        for host, port in config.udp:
+            opened.append(UdpListener(host, port, service))
+        for socket_path in config.unix:
+            opened.append(UnixListener(socket_path, service))
+        if config.stdio:
+            opened.append(StdioListener(service))
+        if not opened:
+            opened.append(UnixListener(local_socket_path(), service))
+    except BankaiError:
+        for listener in opened:
+            listener.close()
+        raise
+    return opened

@@ -1,0 +1,127 @@
+"""What `--device` may say, parsed: which transport, and where it leads."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bankai_edge.errors import UsageError
+
+DEFAULT_BAUD = 115200
+DEFAULT_UDP_PORT = 1337
+FORMS = "/dev/ttyUSB0, serial:PATH[@BAUD], udp://HOST[:PORT] or unix:PATH"
+
+Kind = Literal["serial", "udp", "unix"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """One device's address. `place` is a path (serial, unix) or a host name (udp)."""
+
+    kind: Kind
+    place: str
+    baud: int = DEFAULT_BAUD
+    port: int = DEFAULT_UDP_PORT
+
+    def __str__(self) -> str:
+        if self.kind == "serial":
+            return self.place if self.baud == DEFAULT_BAUD else f"serial:{self.place}@{self.baud}"
+        if self.kind == "udp":
+            host = f"[{self.place}]" if ":" in self.place else self.place
+            return f"udp://{host}:{self.port}"
+        return f"unix:{self.place}"
+
+
+def parse_address(text: str) -> Address:
+    """Read a `--device` value; raises UsageError when it has none of the known forms."""
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme == "serial":
+        return _serial(text, rest)
+    if colon and scheme == "unix":
+        return Address("unix", _required(text, rest.removeprefix("//")))
+    if text.startswith("udp://"):
+        host, port = split_host_port(text, rest[2:])
+        return Address("udp", _required(text, host), port=port)
+    if text.startswith(("tcp://", "ssh://")):
+        raise UsageError(f"--device {text}: {scheme} is not served by this version", expected=FORMS)
+    if text.startswith(("/", "./", "../", "~")):
+        path = Path(text).expanduser()
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+            return Address("unix", str(path))
+        return Address("serial", str(path))
+    raise UsageError(f"--device {text!r} is not an address", expected=FORMS)
+
+
+def split_host_port(text: str, host_port: str) -> tuple[str, int]:
+    """Split `host[:port]` or `[v6][:port]`; `text` is what to name in an error."""
+    if host_port.startswith("["):
+        host, _, tail = host_port[1:].partition("]")
+        port = tail.removeprefix(":")
+    else:
+        host, _, port = host_port.partition(":")
+    if not port:
+        return host, DEFAULT_UDP_PORT
+    if not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise UsageError(f"{text}: {port!r} is not a port number", expected="0 to 65535")
+    return host, int(port)
+
+
+def _serial(text: str, rest: str) -> Address:
+    path, at, baud = rest.rpartition("@")
+    if not at:
+        return Address("serial", _required(text, rest))
+    if not baud.isascii() or not baud.isdigit() or int(baud) == 0:
+        raise UsageError(f"{text}: {baud!r} is not a baud rate", expected="serial:PATH@115200")
+    return Address("serial", _required(text, path), baud=int(baud))
+
+
+def _required(text: str, place: str) -> str:
+    if not place:
+        raise UsageError(f"--device {text} names no place", expected=FORMS)
+    return place
+
+
+def local_socket_path() -> Path:
+    """Where the agent of this machine listens when told nothing else; its folder exists after.
+
+    The user's runtime directory, or /run for root, or a folder under /tmp that only this user
+    may enter. Raises UsageError when that folder belongs to someone else.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and Path(runtime).is_dir():
+        return Path(runtime) / "bankai-edge.sock"
+    if os.geteuid() == 0:
+        return Path("/run/bankai-edge.sock")
+    folder = _private_folder()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if not _is_private(folder):
+        raise UsageError(
+            f"{folder} is not this user's alone", next_step="Name a socket with --unix PATH."
+        )
+    return folder / "bankai-edge.sock"
+
+
+def local_socket_candidates() -> list[Path]:
+    """Where an agent of this machine may be listening, most likely first; creates nothing."""
+    places = [Path(os.environ[key]) for key in ("XDG_RUNTIME_DIR",) if os.environ.get(key)]
+    places.append(Path("/run"))
+    if _private_folder().is_dir() and _is_private(_private_folder()):
+        places.append(_private_folder())
+    found = (place / "bankai-edge.sock" for place in places)
+    return [path for path in found if path.is_socket()]
+
+
+def _private_folder() -> Path:
+    return Path("/tmp") / f"bankai-edge-{os.geteuid()}"
+
+
+def _is_private(folder: Path) -> bool:
+    status = folder.lstat()
+    return (
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.geteuid()
+        and not status.st_mode & 0o077
+    )
