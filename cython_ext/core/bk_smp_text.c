@@ -1,0 +1,149 @@
+/* bk_smp_text.c: every error's name and sentence, and its nearest relatives in other groups. */
+#include "bk_error.h"
+#include "bk_smp_wire.h"
+
+typedef struct {
+    const char *name, *text;
+    uint8_t fs;  /* group 8's number, for stock clients */
+    uint8_t smp; /* v1's number */
+} entry;
+
+enum { FS_UNKNOWN = 1, FS_NAME = 2, FS_NOT_FOUND = 3, FS_READ = 7, FS_DELETE = 9, FS_WRITE = 10,
+       FS_OFFSET = 12, FS_HASH = 13, FS_READ_ONLY = 15 };
+enum { UNKNOWN = 1, NOMEM = 2, INVALID = 3, TIMED_OUT = 4, NOENT = 5, STATE = 6, NOTSUP = 8,
+       CORRUPT = 9, BUSY = 10, ACCESS = 11 };
+
+static const entry ours[BK_RC_COUNT] = {
+    [BK_RC_OK] = {"OK", "done", 0, 0},
+    [BK_RC_INTERNAL] = {"INTERNAL", "the device failed inside; its log says why",
+                        FS_UNKNOWN, UNKNOWN},
+    [BK_RC_NO_SUCH_PATCH] = {"NO_SUCH_PATCH", "no patch of that name is stored",
+                             FS_NOT_FOUND, NOENT},
+    [BK_RC_WRONG_MODEL] = {"WRONG_MODEL", "the patch was made for another model",
+                           FS_WRITE, INVALID},
+    [BK_RC_UNBOUND] = {"UNBOUND", "the patch names no model", FS_WRITE, INVALID},
+    [BK_RC_BAD_CRC] = {"BAD_CRC",
+                       "the weights to be flipped are not those the patch was made for",
+                       FS_WRITE, CORRUPT},
+    [BK_RC_MALFORMED] = {"MALFORMED", "the file is not a patch, or is damaged",
+                         FS_WRITE, CORRUPT},
+    [BK_RC_VERSION] = {"VERSION", "the patch has a format version that the device does not read",
+                       FS_WRITE, NOTSUP},
+    [BK_RC_RANGE] = {"RANGE", "the patch names a layer, projection, row or bit that the model lacks",
+                     FS_WRITE, INVALID},
+    [BK_RC_BAD_NAME] = {"BAD_NAME", "a name must match [a-z0-9][a-z0-9._-]{0,31}",
+                        FS_NAME, INVALID},
+    [BK_RC_TOO_LARGE] = {"TOO_LARGE", "the file exceeds what the device takes", FS_WRITE, NOMEM},
+    [BK_RC_NO_SPACE] = {"NO_SPACE", "the store is full", FS_WRITE, NOMEM},
+    [BK_RC_BUSY] = {"BUSY", "the device is busy with another upload or prompt", FS_WRITE, BUSY},
+    [BK_RC_NOT_SUPPORTED] = {"NOT_SUPPORTED", "the device cannot do that", FS_UNKNOWN, NOTSUP},
+    [BK_RC_CONTEXT] = {"CONTEXT", "the prompt is longer than the context", FS_UNKNOWN, NOMEM},
+    [BK_RC_IO] = {"IO", "reading or writing the store failed", FS_UNKNOWN, UNKNOWN},
+    [BK_RC_SIGNATURE] = {"SIGNATURE", "a signature is absent, wrong or not trusted",
+                         FS_WRITE, ACCESS},
+    [BK_RC_CANARY] = {"CANARY", "the patch failed its own probes", FS_WRITE, STATE},
+    [BK_RC_TIMEOUT] = {"TIMEOUT", "the operation took too long", FS_UNKNOWN, TIMED_OUT},
+    [BK_RC_BAD_ARGUMENT] = {"BAD_ARGUMENT", "an argument is missing or makes no sense",
+                            FS_UNKNOWN, INVALID},
+    [BK_RC_BAD_OFFSET] = {"BAD_OFFSET", "an offset lies beyond the end of the file",
+                          FS_OFFSET, INVALID},
+    [BK_RC_BAD_HASH] = {"BAD_HASH", "the bytes received do not have the hash announced",
+                        FS_WRITE, CORRUPT},
+    [BK_RC_HASH_TYPE] = {"HASH_TYPE", "the device does not know that hash", FS_HASH, NOTSUP},
+    [BK_RC_LIMIT] = {"LIMIT", "more patches than the device can hold active", FS_WRITE, NOMEM},
+    [BK_RC_ACTIVE] = {"ACTIVE", "the patch is active: deactivate it first", FS_WRITE, STATE},
+    [BK_RC_NO_PREVIOUS] = {"NO_PREVIOUS", "there is no previous set to return to",
+                           FS_UNKNOWN, STATE},
+    [BK_RC_READ_ONLY] = {"READ_ONLY", "the store is read-only", FS_READ_ONLY, ACCESS},
+};
+
+/* What other groups' numbers mean, for a host that shows them. */
+static const char *const fs_errors[][2] = {
+    {"OK", "done"},
+    {"UNKNOWN", "the device failed"},
+    {"FILE_INVALID_NAME", "the file name is not valid"},
+    {"FILE_NOT_FOUND", "there is no such file"},
+    {"FILE_IS_DIRECTORY", "the name is a directory's"},
+    {"FILE_OPEN_FAILED", "opening the file failed"},
+    {"FILE_SEEK_FAILED", "seeking in the file failed"},
+    {"FILE_READ_FAILED", "reading the file failed"},
+    {"FILE_TRUNCATE_FAILED", "truncating the file failed"},
+    {"FILE_DELETE_FAILED", "deleting the file failed"},
+    {"FILE_WRITE_FAILED", "writing the file failed, or the device refused it"},
+    {"FILE_OFFSET_NOT_VALID", "the offset is not the one expected"},
+    {"FILE_OFFSET_LARGER_THAN_FILE", "the offset lies beyond the end of the file"},
+    {"CHECKSUM_HASH_NOT_FOUND", "the device does not know that hash"},
+    {"MOUNT_POINT_NOT_FOUND", "the path has no mount point"},
+    {"READ_ONLY_FILESYSTEM", "the file system is read-only"},
+    {"FILE_EMPTY", "the file is empty"},
+};
+
+static const char *const smp_errors[][2] = {
+    {"EOK", "done"},
+    {"EUNKNOWN", "the device failed"},
+    {"ENOMEM", "the device is out of memory or space"},
+    {"EINVAL", "the request is malformed or an argument makes no sense"},
+    {"ETIMEOUT", "the operation took too long"},
+    {"ENOENT", "there is no such file or entry"},
+    {"EBADSTATE", "the device's state does not allow that now"},
+    {"EMSGSIZE", "the answer does not fit the device's buffer"},
+    {"ENOTSUP", "the device does not know that command"},
+    {"ECORRUPT", "the data is damaged"},
+    {"EBUSY", "the device is busy"},
+    {"EACCESSDENIED", "the device refuses access"},
+    {"UNSUPPORTED_TOO_OLD", "the protocol version is too old"},
+    {"UNSUPPORTED_TOO_NEW", "the protocol version is too new"},
+};
+
+static const char *describe(int group, int rc, int what) {
+    const char *none = what ? "an error that this version does not know" : "UNKNOWN";
+    if (rc < 0) return none;
+    if (group == BK_SMP_GROUP_BK) {
+        if (rc >= BK_RC_COUNT) return none;
+        return what ? ours[rc].text : ours[rc].name;
+    }
+    if (group == BK_SMP_GROUP_FS) {
+        return rc < (int)(sizeof fs_errors / sizeof fs_errors[0]) ? fs_errors[rc][what] : none;
+    }
+    if (group == BK_SMP_GROUP_NONE) {
+        return rc < (int)(sizeof smp_errors / sizeof smp_errors[0]) ? smp_errors[rc][what] : none;
+    }
+    return none;
+}
+
+const char *bk_rc_name(int group, int rc) {
+    return describe(group, rc, 0);
+}
+
+const char *bk_rc_text(int group, int rc) {
+    return describe(group, rc, 1);
+}
+
+int bk_rc_as_fs(int rc) {
+    return rc >= 0 && rc < BK_RC_COUNT ? ours[rc].fs : FS_UNKNOWN;
+}
+
+int bk_rc_as_smp(int rc) {
+    return rc >= 0 && rc < BK_RC_COUNT ? ours[rc].smp : UNKNOWN;
+}
+
+bk_rc bk_rc_from_error(int error) {
+    switch (error) {
+    case BK_OK: return BK_RC_OK;
+    case BK_ERR_TRUNCATED:
+    case BK_ERR_MAGIC:
+    case BK_ERR_MALFORMED: return BK_RC_MALFORMED;
+    case BK_ERR_VERSION: return BK_RC_VERSION;
+    case BK_ERR_LIMIT: return BK_RC_LIMIT;
+    case BK_ERR_MEMORY: return BK_RC_TOO_LARGE;
+    case BK_ERR_CONTEXT: return BK_RC_CONTEXT;
+    case BK_ERR_ARGUMENT: return BK_RC_BAD_ARGUMENT;
+    case BK_ERR_PATCH_MODEL: return BK_RC_WRONG_MODEL;
+    case BK_ERR_PATCH_UNBOUND: return BK_RC_UNBOUND;
+    case BK_ERR_PATCH_RANGE: return BK_RC_RANGE;
+    case BK_ERR_PATCH_CRC: return BK_RC_BAD_CRC;
+    case BK_ERR_PATCH_SIGNED: return BK_RC_NOT_SUPPORTED;
+    case BK_ERR_READ_ONLY: return BK_RC_READ_ONLY;
+    default: return BK_RC_INTERNAL;
+    }
+}
