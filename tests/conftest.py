@@ -1,0 +1,26 @@
+"""What every test may ask for: the shipped model, and data that only developers have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def nano_path() -> Path:
+    """The nano model that ships in the package."""
+    from bankai_edge.models import NANO
+
+    return NANO
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Test data kept outside the repository; skip where it is absent."""
+    data = ROOT.parent / "shared" / "data"
+    if not data.is_dir():
+        pytest.skip("no ../shared/data: published vocabularies and patches are not shipped")
+    return data

@@ -1,0 +1,98 @@
+"""The core's C unit tests under sanitizers, and what its freestanding build may depend on."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CORE, KERNELS = ROOT / "cython_ext/core", ROOT / "cython_ext/kernels"
+C_TESTS = sorted((ROOT / "tests/c").glob("test_*.c"))
+# Kernels for a named instruction set guard themselves; every port compiles what it can use.
+SOURCES = sorted(CORE.glob("*.c")) + sorted(KERNELS.glob("*.c"))
+STRICT = [
+    "-std=c11", "-ffreestanding", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion",
+    "-Wshadow", "-Werror", f"-I{CORE}", f"-I{KERNELS}",
+]  # fmt: skip
+CHIPS = {
+    "cortex-m4": ["-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"],
+    "cortex-m7": ["-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16"],
+}
+
+
+def zcbor_root() -> Path:
+    """Where zcbor's wheel put its C sources; building the package needs it anyway."""
+    spec = importlib.util.find_spec("zcbor")
+    if spec is None or spec.origin is None:
+        missing("zcbor", "pip install zcbor==0.9.1")
+    return Path(spec.origin).parent
+
+
+def missing(tool: str, remedy: str) -> None:
+    """A missing tool is a failure in CI and a skip on a user's machine."""
+    message = f"{tool} is not installed ({remedy})"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def compiler(name: str, remedy: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        missing(name, remedy)
+    assert path is not None
+    return path
+
+
+def build(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("test", C_TESTS, ids=lambda p: p.stem)
+def test_unit(test: Path, tmp_path: Path) -> None:
+    """Each file passes its own checks with no address or undefined-behaviour error."""
+    gcc = compiler("gcc", "apt-get install gcc")
+    zcbor = zcbor_root()
+    objects = []
+    for source in sorted((zcbor / "src").glob("zcbor_[cde]*.c")):
+        objects.append(tmp_path / f"{source.stem}.o")
+        build([gcc, "-std=c11", "-w", "-O1", "-fno-strict-aliasing", f"-I{zcbor / 'include'}",
+               "-c", str(source), "-o", str(objects[-1])])  # fmt: skip
+    binary = tmp_path / test.stem
+    build([gcc, *STRICT, "-fno-freestanding", "-g", "-O1", "-fno-strict-aliasing",
+           "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+           "-isystem", str(zcbor / "include"), f"-I{test.parent}", str(test),
+           *map(str, SOURCES), *map(str, objects), "-o", str(binary)])  # fmt: skip
+    done = subprocess.run([str(binary)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_freestanding(chip: str, tmp_path: Path) -> None:
+    """The core needs mem*/str* and nothing else, keeps no mutable data, and its size is known."""
+    gcc = compiler("arm-none-eabi-gcc", "apt-get install gcc-arm-none-eabi")
+    zcbor = zcbor_root()
+    flags = [*CHIPS[chip], "-mthumb", "-Os", "-ffunction-sections", "-fdata-sections"]
+    objects = []
+    for source in [*SOURCES, *sorted((zcbor / "src").glob("zcbor_[cde]*.c"))]:
+        strict = [] if source.parent == zcbor / "src" else STRICT
+        objects.append(tmp_path / f"{source.stem}.o")
+        build([gcc, *flags, *(strict or ["-w"]), "-fno-strict-aliasing",
+               "-isystem", str(zcbor / "include"), "-c", str(source), "-o", str(objects[-1])])  # fmt: skip
+    whole = tmp_path / "core.o"
+    build(["arm-none-eabi-ld", "-r", "-o", str(whole), *map(str, objects)])
+    symbols = subprocess.check_output(["arm-none-eabi-nm", str(whole)], text=True)
+    undefined = re.findall(r"^\s+U (\S+)$", symbols, re.M)
+    assert [s for s in undefined if not re.match(r"(mem|str)", s)] == []
+    own = [tmp_path / f"{s.stem}.o" for s in SOURCES]
+    mutable = subprocess.check_output(["arm-none-eabi-nm", *map(str, own)], text=True)
+    assert re.findall(r"^\S+ [dDbBC] (?!\$)(\S+)$", mutable, re.M) == []
+    size = subprocess.check_output(["arm-none-eabi-size", "-t", *map(str, objects)], text=True)
+    print(f"\ncore on {chip}, -Os:\n{size}")
