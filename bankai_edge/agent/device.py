@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bankai_edge import __version__
 from bankai_edge._link import RC, DeviceError
 from bankai_edge.agent.store import Store, StoreError, Upload
-from bankai_edge.errors import BankaiError, IncompatibleError
+from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
 from bankai_edge.patch import bkp
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ _STORE_RC = {
     "active": "ACTIVE",
     "full": "NO_SPACE",
     "io": "IO",
+}
+# bk_error.h's codes for patches
+_CORE_RC: dict[int | None, str] = {
+    -3: "VERSION",
+    -9: "LIMIT",
+    -40: "WRONG_MODEL",
+    -41: "UNBOUND",
+    -42: "RANGE",
+    -43: "BAD_CRC",
+    -44: "SIGNATURE",
 }
 
 
@@ -240,13 +250,11 @@ class AgentDevice:
         with self._turns.command():
             intact = self._session.weights_intact()
             bad = [name for name in self._store.names() if not self._fits(name)]
-            patched = self._mode == "in-place" and bool(self._active)
             return {
-                "ok": (intact or patched) and not bad,
+                "ok": intact and not bad,
                 "weights_intact": intact,
-                "patched_in_place": patched,
-                "bad_patches": bad,
                 "patches": len(self._store.names()),
+                "bad_patches": bad,
             }
 
     # -- prompts -------------------------------------------------------------------------------
@@ -257,12 +265,13 @@ class AgentDevice:
             raise DeviceError(RC["BAD_ARGUMENT"], "the prompt is empty")
         if not self._answer.done:
             raise DeviceError(RC["BUSY"], "another prompt is being answered")
+        try:
+            pieces = self._session.generate(prompt, max_tokens=min(max_tokens, MAX_NEW_TOKENS))
+        except BankaiError as error:
+            raise DeviceError(RC["CONTEXT"], str(error)) from error
         self._answer = _Answer()
         threading.Thread(
-            target=self._generate,
-            args=(self._answer, prompt, min(max_tokens, MAX_NEW_TOKENS)),
-            name="generate",
-            daemon=True,
+            target=self._generate, args=(self._answer, pieces), name="generate", daemon=True
         ).start()
 
     def output(self, off: int) -> tuple[bytes, bool, int, int]:
@@ -366,9 +375,8 @@ class AgentDevice:
             except StoreError as error:
                 self._log(str(error))
 
-    def _generate(self, answer: _Answer, prompt: str, max_tokens: int) -> None:
+    def _generate(self, answer: _Answer, pieces: Iterator[str]) -> None:
         try:
-            pieces = self._session.generate(prompt, max_tokens=max_tokens)
             while True:
                 with self._turns.token():
                     piece = next(pieces, None)
@@ -408,5 +416,8 @@ def _as_device_error(error: BankaiError) -> DeviceError:
     if isinstance(error, StoreError):
         return DeviceError(RC[_STORE_RC[error.reason]], error.found)
     if isinstance(error, IncompatibleError):
-        return DeviceError(RC["MALFORMED"], str(error))
+        # The sentence is for people; which rc it is, the core's own refusal beneath it knows.
+        core = error.__cause__ or error.__context__
+        code = core.code if isinstance(core, CoreError) else None
+        return DeviceError(RC[_CORE_RC.get(code, "MALFORMED")], error.found)
     return DeviceError(RC["BAD_ARGUMENT"], str(error))

@@ -269,11 +269,7 @@ def _read_patch(file: Path, name: str | None) -> tuple[Patch, bytes]:
         raise BankaiError(
             f"{file} cannot be read: {error.strerror}", next_step="Name a .bkp file."
         ) from error
-    try:
-        patch = bkp.decode(data)
-    except BankaiError as error:
-        error.args = (f"{file}: {error}",)
-        raise
+    patch = bkp.decode(data, what=str(file))
     if name is not None and name != patch.name:
         patch = replace(patch, name=name)
         data = bkp.encode(patch)
