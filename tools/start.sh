@@ -1,0 +1,7 @@
+#!/bin/sh
+# Install bankai-edge into a private environment beside this checkout and run its demo.
+set -eu
+cd "$(dirname "$0")/.."
+. tools/environment.sh
+environment -- ""
+exec bankai-edge demo
