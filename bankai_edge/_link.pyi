@@ -127,3 +127,6 @@ class SmpServer:
 
     def handle(self, packet: bytes) -> bytes:
         """Answer one packet (8-byte SMP header and CBOR body); b"" where SMP stays silent."""
+
+    def drop_upload(self) -> None:
+        """Drop an open upload, as when its line went away."""

@@ -79,8 +79,10 @@ const char *bk_rc_text(int group, int rc);
 /* What a negative bk_error is called on the wire. */
 bk_rc bk_rc_from_error(int error);
 
+typedef char bk_smp_name[BK_NAME_MAX + 1]; /* NUL-terminated */
+
 typedef struct {
-    char name[BK_NAME_MAX + 1];
+    bk_smp_name name;
     uint32_t size; /* bytes */
     bool active;
     bool has_sha256;
@@ -121,8 +123,8 @@ typedef struct {
     /* NO_SUCH_PATCH after the last. */
     int (*list)(void *self, uint32_t index, bk_smp_entry *entry);
     /* The whole new set, all or nothing; names are distinct. ns: switch time. */
-    int (*activate)(void *self, const char (*names)[BK_NAME_MAX + 1], size_t n, uint64_t *ns);
-    int (*deactivate)(void *self, const char (*names)[BK_NAME_MAX + 1], size_t n, uint64_t *ns);
+    int (*activate)(void *self, const bk_smp_name *names, size_t n, uint64_t *ns);
+    int (*deactivate)(void *self, const bk_smp_name *names, size_t n, uint64_t *ns);
     int (*remove)(void *self, const char *name);
     int (*rollback)(void *self, uint64_t *ns);
     int (*verify)(void *self, bk_smp_fields *out);
@@ -148,7 +150,7 @@ typedef struct {
     bool has_sha;
     uint8_t sha[32];        /* announced */
     bk_sha256 hash;         /* of what was received */
-    char name[BK_NAME_MAX + 1];
+    bk_smp_name name;
     char detail[BK_SMP_DETAIL_MAX + 1];
 } bk_smp_upload;
 

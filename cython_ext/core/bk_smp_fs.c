@@ -4,7 +4,7 @@
 #include "bk_smp_wire.h"
 
 /* The `name` argument as a bare name, NUL-terminated. */
-static int take_name(const bk_smp_call *c, char name[BK_NAME_MAX + 1]) {
+static int take_name(const bk_smp_call *c, bk_smp_name name) {
     static const char prefix[] = "/bkp/", suffix[] = ".bkp";
     enum { PREFIX = sizeof prefix - 1, SUFFIX = sizeof suffix - 1 };
     struct zcbor_string path;
@@ -23,7 +23,7 @@ static int take_name(const bk_smp_call *c, char name[BK_NAME_MAX + 1]) {
 /* ---- upload ------------------------------------------------------------------------------ */
 
 typedef struct {
-    char name[BK_NAME_MAX + 1];
+    bk_smp_name name;
     uint32_t off, total;
     struct zcbor_string data;
     struct zcbor_string sha; /* len 0: none */
@@ -171,7 +171,7 @@ static int close_files(bk_smp_call *c) {
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
-static int take_file(bk_smp_call *c, char name[BK_NAME_MAX + 1], uint32_t *size) {
+static int take_file(bk_smp_call *c, bk_smp_name name, uint32_t *size) {
     if (!c->s->hooks->file_size || !c->s->hooks->file_read) return BK_SMP_NOT_SUPPORTED;
     int rc = take_name(c, name);
     if (rc) return rc;
@@ -180,7 +180,7 @@ static int take_file(bk_smp_call *c, char name[BK_NAME_MAX + 1], uint32_t *size)
 }
 
 static int download(bk_smp_call *c) {
-    char name[BK_NAME_MAX + 1];
+    bk_smp_name name;
     uint32_t size, off;
     int rc = take_file(c, name, &size);
     if (rc) return rc;
@@ -202,7 +202,7 @@ static int download(bk_smp_call *c) {
 }
 
 static int status(bk_smp_call *c) {
-    char name[BK_NAME_MAX + 1];
+    bk_smp_name name;
     uint32_t size;
     int rc = take_file(c, name, &size);
     if (rc) return rc;
@@ -254,7 +254,7 @@ static void put_hash(bk_smp_call *c, hasher *h, uint32_t off, uint32_t n) {
 }
 
 static int hash(bk_smp_call *c) {
-    char name[BK_NAME_MAX + 1];
+    bk_smp_name name;
     uint32_t size, off = 0, len = UINT32_MAX;
     struct zcbor_string type;
     int rc = take_file(c, name, &size);

@@ -2,7 +2,7 @@
 #include "bk_bytes.h"
 #include "bk_smp_wire.h"
 
-static int copy_name(const struct zcbor_string *from, char name[BK_NAME_MAX + 1]) {
+static int copy_name(const struct zcbor_string *from, bk_smp_name name) {
     if (!bk_smp_name_ok((const char *)from->value, from->len)) return BK_RC_BAD_NAME;
     memcpy(name, from->value, from->len);
     name[from->len] = 0;
@@ -53,9 +53,7 @@ static int list(bk_smp_call *c) {
 
 /* ---- the active set ---------------------------------------------------------------------- */
 
-typedef char patch_name[BK_NAME_MAX + 1];
-
-static int take_names(bk_smp_call *c, patch_name *names, size_t *n, bool optional) {
+static int take_names(bk_smp_call *c, bk_smp_name *names, size_t *n, bool optional) {
     struct zcbor_string views[BK_MAX_ACTIVE + 1]; /* one more, to tell too many from malformed */
     bk_arg found = bk_smp_arg_texts(c, "names", views, BK_MAX_ACTIVE + 1, n);
     if (*n > BK_MAX_ACTIVE) return BK_RC_LIMIT;
@@ -77,36 +75,37 @@ static int answer_switch(bk_smp_call *c, int rc, uint64_t ns) {
 }
 
 static int activate(bk_smp_call *c) {
-    patch_name names[BK_MAX_ACTIVE];
+    bk_smp_name names[BK_MAX_ACTIVE];
     size_t n;
     uint64_t ns = 0;
     if (!c->s->hooks->activate) return BK_RC_NOT_SUPPORTED;
     int rc = take_names(c, names, &n, false);
     if (rc) return rc;
-    return answer_switch(c, c->s->hooks->activate(c->s->self, (const patch_name *)names, n, &ns),
-                         ns);
+    rc = c->s->hooks->activate(c->s->self, (const bk_smp_name *)names, n, &ns);
+    return answer_switch(c, rc, ns);
 }
 
 static int deactivate(bk_smp_call *c) {
-    patch_name names[BK_MAX_ACTIVE];
+    bk_smp_name names[BK_MAX_ACTIVE];
     size_t n;
     uint64_t ns = 0;
     if (!c->s->hooks->deactivate) return BK_RC_NOT_SUPPORTED;
     int rc = take_names(c, names, &n, true);
     if (rc) return rc;
-    return answer_switch(c, c->s->hooks->deactivate(c->s->self, (const patch_name *)names, n, &ns),
-                         ns);
+    rc = c->s->hooks->deactivate(c->s->self, (const bk_smp_name *)names, n, &ns);
+    return answer_switch(c, rc, ns);
 }
 
 static int rollback(bk_smp_call *c) {
     uint64_t ns = 0;
     if (!c->s->hooks->rollback) return BK_RC_NOT_SUPPORTED;
-    return answer_switch(c, c->s->hooks->rollback(c->s->self, &ns), ns);
+    int rc = c->s->hooks->rollback(c->s->self, &ns);
+    return answer_switch(c, rc, ns);
 }
 
 static int remove_patch(bk_smp_call *c) {
     struct zcbor_string view;
-    patch_name name;
+    bk_smp_name name;
     if (!c->s->hooks->remove) return BK_RC_NOT_SUPPORTED;
     if (bk_smp_arg_text(c, "name", &view) != BK_ARG_OK) return BK_RC_BAD_ARGUMENT;
     int rc = copy_name(&view, name);
