@@ -14,6 +14,7 @@ typedef enum {
     BK_ERR_SHAPE = -7,         /* a tensor's dimensions disagree with the header's */
     BK_ERR_ARCH = -8,          /* an architecture other than qwen3 */
     BK_ERR_LIMIT = -9,         /* beyond a bound of bk_config.h */
+    BK_ERR_TOKENIZER = -10,    /* a tokenizer other than gpt2 cut by qwen2 */
     /* running */
     BK_ERR_MEMORY = -20,       /* the caller's buffer is too small */
     BK_ERR_CONTEXT = -21,      /* more tokens than the context holds */
