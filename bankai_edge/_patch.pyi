@@ -40,12 +40,13 @@ def swap(
     """Replace an active set in place: revert `old`, check all of `new`, apply; or leave `old`."""
 
 class Overlay:
-    """At most 8 patches, each checked against the model, merged; weights stay untouched."""
+    """At most 8 patches merged over weights that stay untouched.
+
+    `check` each of them first: here only ranges are looked at again.
+    """
 
     n_bytes: int
-    def __init__(
-        self, model: _Model, patches: Iterable[bytes], allow_unbound: bool = False
-    ) -> None: ...
+    def __init__(self, model: _Model, patches: Iterable[bytes]) -> None: ...
     def capsule(self) -> object:
         """The overlay for `State.set_overlay`."""
     @property

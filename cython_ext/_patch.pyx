@@ -55,15 +55,6 @@ cdef class _Set:
             self._pointers[i] = &self._patches[i]
         self.n = <uint32_t>len(self._files)
 
-    cdef check(self, const bk_model *model, bint allow_unbound):
-        cdef int err = 0
-        cdef uint32_t i
-        for i in range(self.n):
-            with nogil:
-                err = bk_patch_check(&self._patches[i], model, allow_unbound)
-            if err:
-                raise CoreError(err, name_of(&self._patches[i]))
-
 
 cdef str name_of(const bk_patch *patch):
     return patch.name.p[:patch.name.n].decode()
@@ -91,7 +82,12 @@ def parse(data):
 def check(model, data, bint allow_unbound=False):
     """Model id, ranges, CRC over the pristine rows."""
     cdef _Set one = _Set([data])
-    one.check(model_of(model), allow_unbound)
+    cdef bk_model *m = model_of(model)
+    cdef int err
+    with nogil:
+        err = bk_patch_check(one._pointers[0], m, allow_unbound)
+    if err:
+        raise CoreError(err, name_of(one._pointers[0]))
 
 
 def row_crc(model, data):
@@ -132,19 +128,18 @@ def swap(model, old, new, bint allow_unbound=False):
 
 
 cdef class Overlay:
-    """A set of patches over weights that stay untouched; owns its memory, keeps the model."""
+    """Checked patches over weights that stay untouched; owns its memory, keeps the model."""
 
     cdef object _model
     cdef bk_overlay _overlay
     cdef void *_memory
     cdef readonly size_t n_bytes
 
-    def __cinit__(self, model, patches, bint allow_unbound=False):
+    def __cinit__(self, model, patches):
         cdef _Set files = _Set(patches)
         cdef bk_model *m = model_of(model)
         cdef int err
         self._model = model
-        files.check(m, allow_unbound)
         with nogil:
             err = bk_overlay_bytes(files._pointers, files.n, m, &self.n_bytes)
         if err:

@@ -9,7 +9,7 @@ enum {
     KEY_CANARIES, KEY_PROVENANCE, KEY_SEQUENCE,
     KEY_EXTENSIONS = 64, /* unknown keys from here on are skipped */
 };
-enum { COSE_SIGN1_TAG = 0xd2, MAP_MAJOR = 0xa0 };
+enum { COSE_SIGN1_TAG = 0xd2, EMPTY_MAP = 0xa0 };
 
 /* ---- decode ---- */
 
@@ -71,7 +71,9 @@ static bool parse_canaries(zcbor_state_t *z, bk_patch *patch) {
 
 static bool parse_provenance(zcbor_state_t *z, bk_patch *patch) {
     const uint8_t *start = z->payload;
-    if (start >= z->payload_end || (*start & 0xe0) != MAP_MAJOR || !bk_cbor_any(z))
+    /* an empty map would be a second way of saying nothing */
+    if (start >= z->payload_end || (*start & 0xe0) != EMPTY_MAP || *start == EMPTY_MAP ||
+        !bk_cbor_any(z))
         return false;
     patch->provenance = (bk_span){start, (size_t)(z->payload - start)};
     return true;

@@ -1,0 +1,164 @@
+"""`bankai-edge patch`: show, import, export and bind patch files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.errors import IncompatibleError
+from bankai_edge.patch import Patch, bankai_json, encode, files
+from bankai_edge.patch.bind import bind as bind_patch
+from bankai_edge.patch.flips import PROJECTIONS, Flip
+from bankai_edge.patch.refusals import short_id
+
+_IN = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT = click.Path(dir_okay=False, path_type=Path)
+_UNBOUND = "unbound (no model id, no CRC: bind it with `bankai-edge patch bind -m MODEL`)"
+
+
+@click.group()
+def patch() -> None:
+    """Show, import, export and bind patch files (.bkp)."""
+
+
+@patch.command()
+@click.argument("file", type=_IN)
+@json_option
+def show(file: Path, as_json: bool) -> None:
+    """Show what a patch flips, which model it is for and where it comes from."""
+    data = files.read_bytes(file)
+    shown = files.read(file)
+    if as_json:
+        print_json("patch", {"file": str(file), "bytes": len(data), **_fields(shown)})
+        return
+    for label, value in _lines(shown, len(data)):
+        click.echo(f"{label:<11}{value}")
+
+
+@patch.command("import")
+@click.argument("file", type=_IN)
+@click.option("-o", "--output", required=True, type=_OUT, help="The .bkp to write.")
+@click.option("-m", "--model", type=_IN, help="Bind the patch to this model (GGUF).")
+@click.option("--name", help="The patch's name; otherwise the document's or the file's.")
+@json_option
+def import_(file: Path, output: Path, model: Path | None, name: str | None, as_json: bool) -> None:
+    """Import a Bankai JSON patch. Without a model it stays unbound."""
+    try:
+        document = json.loads(files.read_bytes(file))
+    except (ValueError, RecursionError) as error:
+        raise IncompatibleError(
+            f"{file} is not JSON ({error})", expected="a Bankai JSON patch"
+        ) from None
+    imported = bankai_json.load(document, file.stem, name)
+    _write(_bound(imported, model) if model else imported, output, as_json)
+
+
+@patch.command()
+@click.argument("file", type=_IN)
+@click.option("-o", "--output", required=True, type=_OUT, help="The JSON file to write.")
+@json_option
+def export(file: Path, output: Path, as_json: bool) -> None:
+    """Export a patch as Bankai JSON: the document it was imported from, or a new one."""
+    exported = files.read(file)
+    text = json.dumps(bankai_json.dump(exported), indent=2, ensure_ascii=False)
+    files.write(output, text.encode() + b"\n")
+    if as_json:
+        print_json("export", {"file": str(output), "name": exported.name})
+    say(f"Wrote {output}: {_count(exported)}")
+
+
+@patch.command()
+@click.argument("file", type=_IN)
+@click.option("-m", "--model", required=True, type=_IN, help="The model (GGUF) it is made for.")
+@click.option("-o", "--output", required=True, type=_OUT, help="The .bkp to write.")
+@json_option
+def bind(file: Path, model: Path, output: Path, as_json: bool) -> None:
+    """Give a patch its model's id and the CRC of the rows that it flips."""
+    _write(_bound(files.read(file), model), output, as_json)
+
+
+def _bound(unbound: Patch, model: Path) -> Patch:
+    from bankai_edge.model import Model  # NumPy and the engine: only when there is a model
+
+    return bind_patch(unbound, Model(model))
+
+
+def _write(written: Patch, output: Path, as_json: bool) -> None:
+    data = encode(written)
+    files.write(output, data)
+    if as_json:
+        print_json("patch", {"file": str(output), "bytes": len(data), **_fields(written)})
+    model = f"bound to model {short_id(written.model_id)}" if written.model_id else _UNBOUND
+    say(f"Wrote {output}: {len(data)} bytes, {_count(written)}, {model}")
+
+
+def _count(counted: Patch) -> str:
+    kinds = {"row": counted.rows, "group": counted.groups, "bit": counted.bits}
+    return ", ".join(
+        f"{len(flips)} {kind}{'s' if len(flips) != 1 else ''}"
+        for kind, flips in kinds.items()
+        if flips
+    )
+
+
+def _lines(shown: Patch, n_bytes: int) -> list[tuple[str, str]]:
+    lines = [("name", shown.name)]
+    if shown.domain:
+        lines.append(("domain", shown.domain))
+    lines.append(("model", short_id(shown.model_id) if shown.model_id else _UNBOUND))
+    if shown.crc is not None:
+        lines.append(("rows' CRC", f"{shown.crc:08x}"))
+    lines.append(("flips", _count(shown)))
+    lines.append(("where", _where([*shown.rows, *shown.groups, *shown.bits])))
+    lines.append(("size", f"{n_bytes} bytes, {n_bytes / shown.n_flips:.2f} a flip"))
+    if shown.sequence is not None:
+        lines.append(("sequence", str(shown.sequence)))
+    lines.extend(("canary", f"{prompt!r} -> {answer!r}") for prompt, answer in shown.canaries)
+    for key, value in shown.provenance.items():
+        text = value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
+        lines.append((key, text))
+    return lines
+
+
+def _where(flips: list[Flip]) -> str:
+    counts = Counter(PROJECTIONS[flip[1]] for flip in flips)
+    layers = sorted({flip[0] for flip in flips})
+    projections = ", ".join(f"{name} {counts[name]}" for name in PROJECTIONS if name in counts)
+    return f"{projections}; layers {', '.join(map(str, layers))}"
+
+
+def _fields(shown: Patch) -> dict[str, Any]:
+    return {
+        "name": shown.name,
+        "domain": shown.domain,
+        "bound": shown.bound,
+        "model_id": shown.model_id.hex() if shown.model_id else None,
+        "crc": shown.crc,
+        "rows": [_named(flip) for flip in shown.rows],
+        "groups": [_named(flip) for flip in shown.groups],
+        "bits": [_named(flip) for flip in shown.bits],
+        "canaries": [list(canary) for canary in shown.canaries],
+        "sequence": shown.sequence,
+        "provenance": _plain(shown.provenance),
+        "extensions": {str(key): _plain(value) for key, value in shown.extensions.items()},
+    }
+
+
+def _named(flip: Flip) -> list[int | str]:
+    return [flip[0], PROJECTIONS[flip[1]], *flip[2:]]
+
+
+def _plain(value: Any) -> Any:
+    """A CBOR value as JSON has it: byte strings in hex."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,47 @@
+"""Patch files on disk: read whole, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bankai_edge.errors import BankaiError
+from bankai_edge.patch.bkp import Patch, decode
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes; BankaiError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BankaiError(
+            f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
+        ) from error
+
+
+def read(path: Path) -> Patch:
+    """The patch in a `.bkp` file.
+
+    Raises BankaiError when it cannot be read, IncompatibleError (exit 4) when it is no `.bkp`.
+    """
+    return decode(read_bytes(path), str(path))
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file by way of a temporary beside it, so that `path` never holds half of it.
+
+    Raises BankaiError when it cannot be written; what was there before is then still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BankaiError(
+            f"{path} cannot be written ({error.strerror})",
+            next_step="Check the directory and the space on the disk",
+        ) from error
