@@ -268,7 +268,7 @@ class AgentDevice:
         try:
             pieces = self._session.generate(prompt, max_tokens=min(max_tokens, MAX_NEW_TOKENS))
         except BankaiError as error:
-            raise DeviceError(RC["CONTEXT"], str(error)) from error
+            raise DeviceError(RC["CONTEXT"], error.found) from error
         self._answer = _Answer()
         threading.Thread(
             target=self._generate, args=(self._answer, pieces), name="generate", daemon=True

@@ -210,7 +210,7 @@ def info(device: str | None, timeout_s: float, as_json: bool) -> None:
         fields = _plain(client.info())
         label = client.transport.label
     if as_json:
-        print_json("info", {"device": label, **fields})
+        print_json("info", {"device": label, "info": fields})
         return
     click.echo(f"{'device':<10} {label}")
     for key, value in fields.items():

@@ -18,7 +18,7 @@ from bankai_edge.errors import BankaiError, DeviceTimeoutError, NoDeviceError
 from bankai_edge.host.address import Address
 
 WRITE_TIMEOUT_S = 5.0
-MAX_PACKET_BYTES = 65535
+MAX_PACKET_BYTES = 65533  # what the framing can carry
 
 
 class Transport(Protocol):
