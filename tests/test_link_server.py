@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import struct
 import subprocess
 import sys
@@ -335,6 +336,27 @@ def test_the_link_imports_nothing_heavy(tmp_path: Path) -> None:
     code = f"import sys, bankai_edge._link; print([m for m in {heavy} if m in sys.modules])"
     command = [sys.executable, "-c", code]
     assert subprocess.check_output(command, text=True, cwd=tmp_path) == "[]\n"
+
+
+def test_the_documented_conversation() -> None:
+    page = (Path(__file__).parent.parent / "docs/protocol.md").read_text()
+    server = SmpServer(MemoryDevice())
+    pairs = re.findall(r"^    > (\w+)\n    < (\w+)$", page, re.M)
+    assert len(pairs) == 6
+    for request, answer in pairs:
+        assert server.handle(bytes.fromhex(request)).hex() == answer
+    on_serial = re.search(r"^    06 09 (\S+)$", page, re.M)
+    assert on_serial is not None
+    wire = b"\x06\x09" + on_serial[1].encode() + b"\n"
+    assert wire == _link.frame_encode(bytes.fromhex(pairs[0][0]))
+
+
+def test_the_documented_errors_are_the_real_ones() -> None:
+    page = (Path(__file__).parent.parent / "docs/protocol.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \| (.*) \|$", page, re.M)
+    assert {name: int(rc) for rc, name, _ in rows} == {k: v for k, v in RC.items() if v}
+    for rc, _, text in rows:
+        assert text.replace("`", "") == _link.rc_text(int(rc))
 
 
 values = st.recursive(
