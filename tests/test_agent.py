@@ -336,7 +336,7 @@ def test_a_dead_agents_socket_is_replaced(nano_path: Path, tmp_path: Path) -> No
         assert bankai("info", "-d", f"unix:{place}").returncode == 0
 
 
-def test_a_reset_restarts_with_the_same_set(rig: Rig, nano_path: Path, tmp_path: Path) -> None:
+def test_a_reset_restarts_with_the_same_set(nano_path: Path, tmp_path: Path) -> None:
     from bankai_edge.host.address import Address
     from bankai_edge.host.client import Client
     from bankai_edge.host.transports import open_transport
@@ -344,7 +344,7 @@ def test_a_reset_restarts_with_the_same_set(rig: Rig, nano_path: Path, tmp_path:
     address = Address("unix", str(tmp_path / "s"))
     with Agent(nano_path, tmp_path / "other", "--unix", tmp_path / "s") as agent:
         with Client(open_transport(address)) as client:
-            client.push("b", make_patch(rig.pristine, "b", [3]))
+            client.push("b", make_patch(Model(nano_path), "b", [3]))
             client.activate(["b"])
             client.reset()
         agent.wait_for("stopped")
