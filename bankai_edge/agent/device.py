@@ -238,6 +238,7 @@ class AgentDevice:
             return {
                 "ok": intact and not bad,
                 "weights_intact": intact,
+                "weights_sha256": bytes.fromhex(self._model.weights_digest()),
                 "patches": len(self._store.names()),
                 "bad_patches": bad,
             }
