@@ -23,7 +23,8 @@ from bankai_edge.models import ARITH, NANO
 from bankai_edge.patch import bkp
 from bankai_edge.search.domains import Item, forms, items
 
-TARGETS, CONTROLS, SEED = 14, 12, 11
+TARGETS, CONTROLS, SEED = 16, 12, 11
+PLAIN_WIDTH = 110  # columns, where no terminal says
 START_TIMEOUT_S = 20.0
 # Run from "/", so that a checkout in the current directory does not stand in for the package.
 PROGRAM = [sys.executable, "-m", "bankai_edge"]
@@ -179,7 +180,8 @@ def _report(rows: list[Row], facts: dict[str, Any], as_json: bool) -> None:
         colour = colours.get(r.verdict, "red")
         verdict = f"[{colour}]{r.verdict}[/]"
         table_.add_row(r.kind, r.prompt, r.expected, r.before, r.after, r.reverted, verdict)
-    Console().print(table_)
+    console = Console()
+    Console(width=console.width if console.is_terminal else PLAIN_WIDTH).print(table_)
     for kind in ("target", "control"):
         part = [r for r in rows if r.kind == kind]
         before = sum(r.before == r.expected for r in part)
