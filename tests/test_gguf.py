@@ -41,7 +41,7 @@ HOSTILE: dict[str, tuple[bytes, int]] = {
     "magic": (b"GGML" + BYTES[4:], -2),
     "version": (put(4, "<I", 2), -3),
     "big-endian version": (put(4, ">I", 3), -3),
-    "tensor count": (put(8, "<Q", 2**63), -1),
+    "tensor count": (put(8, "<Q", 2**63)[: HEADER + 40], -1),
     "kv count": (put(16, "<Q", 2**63), -1),
     "key length": (put(24, "<Q", 2**64 - 1), -1),
     "key too long": (put(24, "<Q", 70000), -4),
