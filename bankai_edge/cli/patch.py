@@ -54,7 +54,7 @@ def import_(file: Path, output: Path, model: Path | None, name: str | None, as_j
         raise IncompatibleError(
             f"{file} is not JSON ({error})", expected="a Bankai JSON patch"
         ) from None
-    imported = bankai_json.load(document, file.stem, name)
+    imported = bankai_json.load(document, file, name)
     _write(_bound(imported, model) if model else imported, output, as_json)
 
 
@@ -65,7 +65,8 @@ def import_(file: Path, output: Path, model: Path | None, name: str | None, as_j
 def export(file: Path, output: Path, as_json: bool) -> None:
     """Export a patch as Bankai JSON: the document it was imported from, or a new one."""
     exported = files.read(file)
-    text = json.dumps(bankai_json.dump(exported), indent=2, ensure_ascii=False)
+    document = _plain(bankai_json.dump(exported))
+    text = json.dumps(document, indent=2, ensure_ascii=False)
     files.write(output, text.encode() + b"\n")
     if as_json:
         print_json("export", {"file": str(output), "name": exported.name})
@@ -120,9 +121,18 @@ def _lines(shown: Patch, n_bytes: int) -> list[tuple[str, str]]:
         lines.append(("sequence", str(shown.sequence)))
     lines.extend(("canary", f"{prompt!r} -> {answer!r}") for prompt, answer in shown.canaries)
     for key, value in shown.provenance.items():
+        if key == bankai_json.ENTRY:
+            lines.append(("imported", _imported(value)))
+            continue
         text = value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
         lines.append((key, text))
     return lines
+
+
+def _imported(entry: Any) -> str:
+    fields = entry.get("fields", {}) if isinstance(entry, dict) else {}
+    known = [str(fields[key]) for key in ("base_model", "description") if key in fields]
+    return "; ".join(["from Bankai JSON", *known])
 
 
 def _where(flips: list[Flip]) -> str:

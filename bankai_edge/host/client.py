@@ -81,6 +81,17 @@ class PushReport:
     round_trips: int
 
 
+class _Answer(dict[str, Any]):
+    """A device's answer, in which a key that has to be there may not be."""
+
+    def __missing__(self, key: str) -> Any:
+        raise BankaiError(
+            f"the device answered without {key!r}",
+            expected="an answer as docs/protocol.md describes it",
+            next_step="Is its firmware as new as this program?",
+        )
+
+
 class Generation:
     """An answer on its way: iterate for its text; `tokens` and `elapsed_us` grow with it."""
 
@@ -255,7 +266,7 @@ class Client:
     def _slow_s(self) -> float:
         return max(self._timeout_s, SLOW_TIMEOUT_S)
 
-    def _slow(self, command: int, body: Mapping[str, Any], again: bool = True) -> dict[str, Any]:
+    def _slow(self, command: int, body: Mapping[str, Any], again: bool = True) -> _Answer:
         """A command of our group that may wait for a token or read every weight."""
         timeout_s = self._slow_s() if command == 6 else self._timeout_s
         return self._request(WRITE, BK_GROUP, command, body, again=again, timeout_s=timeout_s)
@@ -269,7 +280,7 @@ class Client:
         *,
         again: bool = True,
         timeout_s: float | None = None,
-    ) -> dict[str, Any]:
+    ) -> _Answer:
         payload = cbor2.dumps(dict(body))
         sequence = next(self._sequence) & 0xFF
         packet = HEADER.pack(op | SMP_V2, 0, len(payload), group, sequence, command) + payload
@@ -299,7 +310,7 @@ class Client:
             if answer is not None:
                 return answer
 
-    def _checked(self, answer: dict[str, Any], group: int) -> dict[str, Any]:
+    def _checked(self, answer: dict[str, Any], group: int) -> _Answer:
         error = answer.get("err")
         if isinstance(error, Mapping):
             # With "detail": true a file request is answered in our group's numbers.
@@ -311,7 +322,7 @@ class Client:
             )
         if answer.get("rc"):
             raise _refusal(self.transport.label, -1, int(answer["rc"]), "")
-        return answer
+        return _Answer(answer)
 
 
 def _path(name: str) -> str:

@@ -115,7 +115,7 @@ class Tokenizer:
 
     def is_control(self, token: int) -> bool:
         """Whether a token controls the model (`<|im_end|>`) and is no text for a reader."""
-        return self._bpe.is_control(token)
+        return 0 <= token < self.vocab_size and self._bpe.is_control(token)
 
     def special_id(self, text: str) -> int | None:
         """The id of the control or user-defined token spelled `text`, if there is one."""

@@ -2,7 +2,8 @@
 
 A document is `{"format": "bankai_row_xor_v1", "name": ..., "flips": [{"layer", "proj", "row"}]}`;
 older ones say `"type": "row_flip"` instead, or neither, and may lack the name; a flip may carry a
-`group`. Whatever else a document holds goes into the patch's provenance as the entry `bankai`:
+`group`. Whatever else a document holds goes into the patch's provenance as the entry `bankai`,
+which is there even when empty, as the mark of an import:
 
     "fields"   every key but "flips", and but "name" when it is the patch's own
     "unnamed"  true when the document had no name
@@ -13,6 +14,7 @@ older ones say `"type": "row_flip"` instead, or neither, and may lack the name; 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from bankai_edge.errors import BankaiError, IncompatibleError
@@ -23,27 +25,44 @@ ENTRY = "bankai"
 FORMAT = "bankai_row_xor_v1"
 _LEGACY_TYPE = "row_flip"
 _FLIP_KEYS = {"layer", "proj", "row", "group"}
+# upstream's order, for people who compare files; CBOR keeps none
+_KEYS = ("version", "format", "type", "name", "description", "base_model", "flips", "stats")
 
 
-def load(document: object, fallback_name: str, name: str | None = None) -> Patch:
-    """Turn a parsed JSON document into an unbound patch.
+class _NotBankaiError(ValueError):
+    """What in a document is not as in a Bankai patch."""
 
-    The patch is called `name`, else what the document says, else `fallback_name` (the file's
-    stem). Raises IncompatibleError (exit 4) for any other document.
+
+def load(document: object, file: Path, name: str | None = None) -> Patch:
+    """Turn a JSON document, parsed from `file`, into an unbound patch.
+
+    The patch is called `name`, else what the document says, else as the file is. Raises
+    IncompatibleError (exit 4) for any other document.
     """
+    try:
+        return _load(document, file.stem, name)
+    except _NotBankaiError as error:
+        raise IncompatibleError(
+            f"{file} is no Bankai patch: {error}", expected=f'JSON of format "{FORMAT}"'
+        ) from None
+
+
+def _load(document: object, fallback_name: str, name: str | None) -> Patch:
     if not isinstance(document, dict) or not isinstance(document.get("flips"), list):
-        raise _not_bankai("no list of flips was found")
+        raise _NotBankaiError("no list of flips was found")
     if document.get("format", FORMAT) != FORMAT:
-        raise _not_bankai(f"its format is {document['format']!r}")
+        raise _NotBankaiError(f"its format is {document['format']!r}")
     if document.get("type", _LEGACY_TYPE) != _LEGACY_TYPE:
-        raise _not_bankai(f"its type is {document['type']!r}")
+        raise _NotBankaiError(f"its type is {document['type']!r}")
     named = document.get("name")
     if named is not None and not isinstance(named, str):
-        raise _not_bankai(f"its name is {named!r}")
+        raise _NotBankaiError(f"its name is {named!r}")
     flips = [_flip(index, item) for index, item in enumerate(document["flips"])]
+    if not flips:
+        raise _NotBankaiError("its list of flips is empty")
     if len(set(flips)) < len(flips):
         twice = next(flip for at, flip in enumerate(flips) if flip in flips[:at])
-        raise _not_bankai(f"flip {_describe(twice)} is named twice")
+        raise _NotBankaiError(f"flip {_describe(twice)} is named twice")
     rows = tuple(sorted(flip for flip in flips if len(flip) == 3))
     groups = tuple(sorted(flip for flip in flips if len(flip) == 4))
     own_name = name or _as_name(named or fallback_name)
@@ -57,7 +76,7 @@ def load(document: object, fallback_name: str, name: str | None = None) -> Patch
         entry["unnamed"] = True
     if flips != [*rows, *groups]:
         entry["order"] = _pack_order(flips, [*rows, *groups])
-    return Patch(own_name, rows=rows, groups=groups, provenance={ENTRY: entry} if entry else {})
+    return Patch(own_name, rows=rows, groups=groups, provenance={ENTRY: entry})
 
 
 def dump(patch: Patch) -> dict[str, Any]:
@@ -72,7 +91,7 @@ def dump(patch: Patch) -> dict[str, Any]:
         )
     flips = [*patch.rows, *patch.groups]
     entry = patch.provenance.get(ENTRY)
-    if entry is None:
+    if not isinstance(entry, dict):
         document: dict[str, Any] = {"version": 1, "format": FORMAT, "name": patch.name}
         if patch.domain:
             document["description"] = patch.domain
@@ -84,23 +103,19 @@ def dump(patch: Patch) -> dict[str, Any]:
         if "unnamed" not in entry:
             document.setdefault("name", patch.name)
     document["flips"] = [_item(flip) for flip in flips]
-    return document
-
-
-def _not_bankai(found: str) -> IncompatibleError:
-    return IncompatibleError(
-        f"this is no Bankai patch: {found}", expected=f'JSON of format "{FORMAT}"'
-    )
+    last = len(_KEYS)
+    place = {key: index for index, key in enumerate(_KEYS)}
+    return dict(sorted(document.items(), key=lambda item: place.get(item[0], last)))
 
 
 def _flip(index: int, item: object) -> Flip:
     if not isinstance(item, dict) or not {"layer", "proj", "row"} <= item.keys() <= _FLIP_KEYS:
-        raise _not_bankai(f"flip {index} is {item!r}, not a layer, proj, row and maybe group")
+        raise _NotBankaiError(f"flip {index} is {item!r}, not a layer, proj, row and maybe group")
     numbers = [item[key] for key in ("layer", "row", "group") if key in item]
     if not all(type(number) is int and number >= 0 for number in numbers):
-        raise _not_bankai(f"flip {index} has a number that is no index: {item!r}")
+        raise _NotBankaiError(f"flip {index} has a number that is no index: {item!r}")
     if item["proj"] not in PROJECTIONS:
-        raise _not_bankai(f"flip {index} names the projection {item['proj']!r}")
+        raise _NotBankaiError(f"flip {index} names the projection {item['proj']!r}")
     layer, *rest = numbers
     return (layer, PROJECTIONS.index(item["proj"]), *rest)
 

@@ -1,7 +1,7 @@
 /* bk_cbor.h: deterministic CBOR (RFC 8949 4.2.1) on top of zcbor, for values of unknown shape.
  *
  * zcbor refuses long heads and indefinite lengths by itself (enforce_canonical); what it leaves
- * to its caller is here: key order, shortest floats, UTF-8, and a bound on nesting without recursion.
+ * to its caller is here: key order, shortest floats, UTF-8, and bounded nesting, not recursion.
  */
 #ifndef BK_CBOR_H
 #define BK_CBOR_H

@@ -11,7 +11,7 @@ static uint32_t bits_left(const bk_flips *f) {
 static uint32_t take_bits(bk_flips *f, uint32_t n) {
     uint32_t value = 0;
     for (; n > 0; n--, f->at++)
-        value = value << 1 | (f->p[f->at >> 3] >> (7 - (f->at & 7)) & 1u);
+        value = value << 1 | ((uint32_t)f->p[f->at >> 3] >> (7 - (f->at & 7)) & 1);
     return value;
 }
 

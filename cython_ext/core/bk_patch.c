@@ -72,8 +72,8 @@ static bool parse_canaries(zcbor_state_t *z, bk_patch *patch) {
 static bool parse_provenance(zcbor_state_t *z, bk_patch *patch) {
     const uint8_t *start = z->payload;
     /* an empty map would be a second way of saying nothing */
-    if (start >= z->payload_end || (*start & 0xe0) != EMPTY_MAP || *start == EMPTY_MAP ||
-        !bk_cbor_any(z))
+    bool map = start < z->payload_end && (*start & 0xe0) == EMPTY_MAP && *start != EMPTY_MAP;
+    if (!bk_cbor_any(z) || !map)
         return false;
     patch->provenance = (bk_span){start, (size_t)(z->payload - start)};
     return true;

@@ -1,4 +1,4 @@
-// sources: core/bk_crc.c core/bk_flips.c core/bk_cbor.c core/bk_rows.c core/bk_patch.c core/bk_overlay.c core/bk_q1.c kernels/scalar.c zcbor
+// sources: core/bk_{crc,flips,cbor,rows,patch,overlay,q1}.c kernels/scalar.c zcbor
 /* test_patch.c: a hand-made model of two layers; patches written by the test's own encoder. */
 #include <stdlib.h>
 
