@@ -1,7 +1,10 @@
 """The core's model and forward pass (cython_ext/_engine.pyx)."""
 
-from typing_extensions import Buffer
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 class _Overlay(Protocol):
     def capsule(self) -> object: ...
@@ -35,7 +38,7 @@ class State:
     def pos(self) -> int: ...
     def truncate(self, pos: int) -> None: ...
     def set_overlay(self, overlay: _Overlay | None) -> None: ...
-    def forward(self, tokens: Buffer, logits: Buffer | None) -> None:
+    def forward(self, tokens: NDArray[np.int32], logits: NDArray[np.float32] | None) -> None:
         """Append int32 tokens [n]; float32 logits [vocab] of the last one, unless None."""
-    def forward_all(self, tokens: Buffer, logits: Buffer) -> None:
+    def forward_all(self, tokens: NDArray[np.int32], logits: NDArray[np.float32]) -> None:
         """Append int32 tokens [n]; float32 logits [n * vocab]."""

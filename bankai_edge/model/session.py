@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -48,7 +49,6 @@ class Session:
             raise BankaiError(str(error), next_step="Ask for a smaller --ctx") from error
         self._patches: list[bytes] = []
         self._held: list[int] = []  # tokens whose keys and values the cache holds
-        self._switches = 0
         self.stop_reason: Literal["", "eos", "max_tokens", "context"] = ""
 
     # ---- patches -----------------------------------------------------------------------------
@@ -59,7 +59,11 @@ class Session:
         Raises:
             IncompatibleError: another format, model, row range or CRC (exit 4).
         """
-        self._without_flips([patch], allow_unbound)
+        if self.mode == "overlay":
+            self._check_each([patch], allow_unbound)
+            return
+        with self._pristine():
+            self._check_each([patch], allow_unbound)
 
     def use(self, patches: Sequence[bytes], *, allow_unbound: bool = False) -> int:
         """Replace the active set by `patches` (.bkp bytes), all or none.
@@ -73,53 +77,48 @@ class Session:
         wanted = list(patches)
         start = time.perf_counter_ns()
         if self.mode == "overlay":
-            self._each(wanted, allow_unbound)
+            self._check_each(wanted, allow_unbound)
             try:
                 overlay = _patch.Overlay(self.model.core, wanted) if wanted else None
             except CoreError as error:
-                raise patch_error(error, None, self.model.id) from None
+                raise patch_error(error, None, self.model.id) from error
             self._state.set_overlay(overlay)
         else:
-            self._without_flips(wanted, allow_unbound, keep=True)
+            try:
+                _patch.swap(self.model.core, self._patches, wanted, allow_unbound)
+            except CoreError as error:
+                with self._pristine():
+                    self._check_each(wanted, allow_unbound)  # finds which one, and says so
+                raise patch_error(error, None, self.model.id) from error
         elapsed = time.perf_counter_ns() - start
         self._patches = wanted
         self._held = []
         self._state.truncate(0)
-        self._switches += 1
         return elapsed
 
-    def _each(self, patches: list[bytes], allow_unbound: bool) -> None:
+    def _check_each(self, patches: list[bytes], allow_unbound: bool) -> None:
         for patch in patches:
             try:
                 _patch.check(self.model.core, patch, allow_unbound)
             except CoreError as error:
-                raise patch_error(error, patch, self.model.id) from None
+                raise patch_error(error, patch, self.model.id) from error
 
-    def _flip(self, patches: list[bytes]) -> None:
-        for patch in patches:
-            _patch.xor_in_place(self.model.core, patch)
-
-    def _without_flips(
-        self, patches: list[bytes], allow_unbound: bool, *, keep: bool = False
-    ) -> None:
-        """Check patches against pristine rows; with `keep`, leave them applied."""
+    @contextmanager
+    def _pristine(self) -> Iterator[None]:
+        """The weights without in-place flips, for the time of a check."""
         active = self._patches if self.mode == "in-place" else []
-        self._flip(active)  # XOR is its own inverse
+        _patch.swap(self.model.core, active, [], True)
         try:
-            self._each(patches, allow_unbound)
-        except BaseException:
-            self._flip(active)
-            raise
-        self._flip(patches if keep else active)
+            yield
+        finally:
+            _patch.swap(self.model.core, [], active, True)
 
     def weights_intact(self) -> bool:
         """Whether every weight byte, with in-place flips taken back, is as in the file."""
-        active = self._patches if self.mode == "in-place" else []
-        self._flip(active)
-        try:
+        if self.mode == "overlay":
             return self.model.weights_digest() == self.model.file_digest()
-        finally:
-            self._flip(active)
+        with self._pristine():
+            return self.model.weights_digest() == self.model.file_digest()
 
     # ---- tokens ------------------------------------------------------------------------------
 
