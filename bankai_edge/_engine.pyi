@@ -6,6 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
+def kernels() -> list[tuple[str, str, bool, str]]:
+    """Name, family, whether this CPU runs it, what it needs; the fastest first."""
+
+class Pool:
+    """Threads that share one computation; one caller at a time."""
+
+    threads: int
+    def __init__(self, threads: int) -> None: ...
+
 class _Overlay(Protocol):
     def capsule(self) -> object: ...
 
@@ -17,7 +26,12 @@ class Model:
     """
 
     def __init__(self, buffer: Buffer, writable: bool = False) -> None: ...
+    packed_bytes: int
     def capsule(self) -> object: ...
+    def pack(self, kernel: str, pool: Pool | None = None, writable: bool = False) -> None:
+        """Run on this kernel from its own layout; `ValueError` when this CPU cannot."""
+    @property
+    def kernel(self) -> str: ...
     @property
     def id(self) -> bytes: ...
     @property
@@ -31,7 +45,9 @@ class State:
     """KV cache and activations of one conversation; `batch` tokens per step of prefill."""
 
     n_bytes: int
-    def __init__(self, model: Model, ctx: int, batch: int = 32) -> None: ...
+    def __init__(
+        self, model: Model, ctx: int, batch: int = 32, pool: Pool | None = None
+    ) -> None: ...
     @property
     def ctx(self) -> int: ...
     @property

@@ -19,10 +19,28 @@ cdef extern from "bk_gguf.h":
     void bk_gguf_next_tensor(const bk_gguf *g, size_t *at, bk_tensor *t) nogil
     int bk_gguf_str(const bk_gguf *g, const char *key, bk_str *value) nogil
 
+cdef extern from "bk_parallel.h":
+    ctypedef struct bk_parallel:
+        uint32_t parts
+
+cdef extern from "bk_pool.h":
+    ctypedef struct bk_pool:
+        pass
+    bk_pool *bk_pool_new(uint32_t threads) nogil
+    void bk_pool_free(bk_pool *pool) nogil
+    const bk_parallel *bk_pool_parallel(const bk_pool *pool) nogil
+
 cdef extern from "bk_kernel.h":
     ctypedef struct bk_kernel:
         const char *name
-    const bk_kernel bk_kernel_scalar
+        const char *family
+
+cdef extern from "bk_cpu.h":
+    ctypedef struct bk_cpu_kernel:
+        const bk_kernel *kernel
+        bint runs
+        const char *needs
+    bint bk_cpu_kernel_at(unsigned i, bk_cpu_kernel *entry) nogil
 
 cdef extern from "bk_overlay.h":
     ctypedef struct bk_overlay:
@@ -33,15 +51,19 @@ cdef extern from "bk_qwen3.h":
         uint32_t n_layers, hidden, ffn, n_heads, n_kv_heads, head_dim, vocab, context
         float rms_eps, rope_scale
         bint writable
+        const bk_kernel *kernel
         uint8_t id[32]
         const char *missing
     ctypedef struct bk_state:
         const bk_overlay *overlay
         uint32_t ctx, batch, pos
     int bk_model_open(bk_model *m, const bk_gguf *g) nogil
-    size_t bk_state_bytes(const bk_model *m, const bk_kernel *k, uint32_t ctx,
-                          uint32_t batch) nogil
-    int bk_state_init(bk_state *s, const bk_model *m, const bk_kernel *k, uint32_t ctx,
-                      uint32_t batch, void *mem, size_t n) nogil
+    size_t bk_model_packed_bytes(const bk_model *m, const bk_kernel *k) nogil
+    int bk_model_pack(bk_model *m, const bk_kernel *k, void *mem, size_t n,
+                      const bk_parallel *par) nogil
+    size_t bk_state_bytes(const bk_model *m, uint32_t ctx, uint32_t batch,
+                          uint32_t parts) nogil
+    int bk_state_init(bk_state *s, const bk_model *m, uint32_t ctx, uint32_t batch,
+                      const bk_parallel *par, void *mem, size_t n) nogil
     int bk_forward(bk_state *s, const int32_t *tokens, uint32_t n, float *logits) nogil
     int bk_forward_all(bk_state *s, const int32_t *tokens, uint32_t n, float *logits) nogil

@@ -195,7 +195,12 @@ static int walk(const bk_patch *patch, const bk_model *model, uint32_t *crc, boo
         const uint8_t *blocks = w->data + rows.row * row_bytes;
         if (crc)
             *crc = bk_crc32c(*crc, blocks, row_bytes);
-        int rc = bk_rows_take(&rows, flip ? (uint8_t *)(uintptr_t)blocks : NULL, w->cols);
+        bk_row_sink sink = {0};
+        if (flip && w->packed)
+            sink = (bk_row_sink){.packed = w, .kernel = model->kernel};
+        else if (flip)
+            sink.blocks = (uint8_t *)(uintptr_t)blocks;
+        int rc = bk_rows_take(&rows, sink, w->cols);
         if (rc < 0)
             return rc;
     }

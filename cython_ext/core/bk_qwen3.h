@@ -34,7 +34,7 @@ typedef struct {
     bk_mat embed, head;                       /* [vocab, hidden]; the same data when tied */
     bk_vec out_norm;                          /* [hidden] */
     bk_layer layers[BK_MAX_LAYERS];
-    bool writable;                            /* the caller allows flips in the file's bytes */
+    bool writable;                            /* the caller allows in-place flips */
     const bk_kernel *kernel;                  /* what runs the model and laid out w->packed */
     uint8_t id[32];                           /* SHA-256 model id of the pristine weights */
     const char *missing;                      /* the key or tensor that an error is about */
