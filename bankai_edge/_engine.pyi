@@ -30,6 +30,9 @@ class Model:
     def capsule(self) -> object: ...
     def pack(self, kernel: str, pool: Pool | None = None, writable: bool = False) -> None:
         """Run on this kernel from its own layout; `ValueError` when this CPU cannot."""
+    def pack_intact(self) -> bool:
+        """Whether the packed weights are, to the byte, what the buffer's weights give."""
+    def packed(self) -> memoryview | None: ...
     @property
     def kernel(self) -> str: ...
     @property
@@ -58,3 +61,22 @@ class State:
         """Append int32 tokens [n]; float32 logits [vocab] of the last one, unless None."""
     def forward_all(self, tokens: NDArray[np.int32], logits: NDArray[np.float32]) -> None:
         """Append int32 tokens [n]; float32 logits [n * vocab]."""
+
+class Products:
+    """One matrix (`blocks`: Q1_0 rows) in one kernel's layout, for timing its products."""
+
+    weight_bytes: int
+    vectors: int
+    def __init__(
+        self,
+        kernel: str,
+        blocks: Buffer,
+        rows: int,
+        cols: int,
+        vectors: int = 1,
+        pool: Pool | None = None,
+    ) -> None: ...
+    def run(self, times: int = 1) -> None: ...
+
+def read_all(data: Buffer, pool: Pool | None = None) -> None:
+    """Read every whole cache line of `data` with all threads."""

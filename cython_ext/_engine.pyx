@@ -3,6 +3,7 @@
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.stdlib cimport free
+from libc.string cimport memcpy
 
 from bk_core cimport *
 
@@ -122,6 +123,24 @@ cdef class Model:
         if self.packed_bytes:
             self._model.writable = writable
 
+    def pack_intact(self):
+        """Whether the packed weights are, to the byte, what the buffer's weights give."""
+        cdef size_t n = bk_model_largest_pack(&self._model)
+        cdef void *scratch = allocate(n)
+        cdef int same
+        if scratch == NULL:
+            raise MemoryError(f"{n} bytes to check the packed weights")
+        with nogil:
+            same = bk_model_check_pack(&self._model, scratch, n)
+        free(scratch)
+        return same == 1
+
+    def packed(self):
+        """The packed weights as read-only bytes, or None."""
+        if self._packed == NULL:
+            return None
+        return memoryview(<const uint8_t[:self.packed_bytes]>self._packed)
+
     @property
     def kernel(self):
         return self._model.kernel.name.decode()
@@ -238,3 +257,65 @@ cdef class State:
                 err = bk_forward(&self._state, &tokens[0], n, out)
         if err:
             raise CoreError(err)
+
+
+cdef class Products:
+    """One random matrix in one kernel's layout, for timing its products."""
+
+    cdef const bk_kernel *_kernel
+    cdef bk_mat _mat
+    cdef Pool _pool
+    cdef void *_memory
+    cdef void *_packed
+    cdef void *_act
+    cdef void *_y
+    cdef readonly size_t weight_bytes
+    cdef readonly uint32_t vectors
+
+    def __cinit__(self, str kernel not None, const uint8_t[::1] blocks not None, uint32_t rows,
+                  uint32_t cols, uint32_t vectors=1, Pool pool=None):
+        cdef const bk_kernel *k = kernel_named(kernel)
+        cdef size_t n = <size_t>rows * (cols // 128) * 18
+        cdef uint32_t i
+        if cols % 128 or rows == 0 or <size_t>blocks.shape[0] != n:
+            raise ValueError(f"{blocks.shape[0]} bytes are no {rows} x {cols} of Q1_0")
+        self._kernel, self._pool, self.vectors, self.weight_bytes = k, pool, vectors, n
+        self._memory = allocate(n)
+        self._act = allocate(k.act_bytes(cols) * vectors)
+        self._y = allocate(<size_t>rows * vectors * sizeof(float) + 4 * cols)
+        self._packed = allocate(k.packed_bytes(rows, cols)) if k.packed_bytes != NULL else NULL
+        if not self._memory or not self._act or not self._y or (k.packed_bytes and
+                                                                not self._packed):
+            raise MemoryError(f"a {rows} x {cols} matrix")
+        memcpy(self._memory, &blocks[0], n)
+        self._mat = bk_mat(<const uint8_t *>self._memory, 41, rows, cols, <uint8_t *>self._packed)
+        if k.pack != NULL:
+            k.pack(&self._mat, 0, rows)
+        for i in range(cols):
+            (<float *>self._y)[i] = <float>((i * 37) % 255) - 127
+        for i in range(vectors):
+            k.quantise(<const float *>self._y, cols, <uint8_t *>self._act + i * k.act_bytes(cols))
+
+    def __dealloc__(self):
+        free(self._memory)
+        free(self._packed)
+        free(self._act)
+        free(self._y)
+
+    def run(self, uint32_t times=1):
+        """Multiply `times` times."""
+        cdef const bk_parallel *par = parallel_of(self._pool)
+        cdef uint32_t i
+        with nogil:
+            for i in range(times):
+                bk_measure_multiply(self._kernel, &self._mat, self._act, self.vectors,
+                                    <float *>self._y, par)
+
+
+def read_all(const uint8_t[::1] data not None, Pool pool=None):
+    """Read every whole cache line of `data` with all threads."""
+    cdef const bk_parallel *par = parallel_of(pool)
+    cdef const uint8_t *p = &data[0]
+    cdef size_t n = data.shape[0]
+    with nogil:
+        bk_measure_read(p, n, par)

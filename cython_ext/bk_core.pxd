@@ -31,9 +31,23 @@ cdef extern from "bk_pool.h":
     const bk_parallel *bk_pool_parallel(const bk_pool *pool) nogil
 
 cdef extern from "bk_kernel.h":
+    ctypedef struct bk_mat:
+        const uint8_t *data
+        uint32_t type, rows, cols
+        uint8_t *packed
     ctypedef struct bk_kernel:
         const char *name
         const char *family
+        uint32_t tile
+        size_t (*act_bytes)(uint32_t cols) nogil
+        void (*quantise)(const float *x, uint32_t cols, void *act) nogil
+        size_t (*packed_bytes)(uint32_t rows, uint32_t cols) nogil
+        void (*pack)(const bk_mat *w, uint32_t row0, uint32_t row1) nogil
+
+cdef extern from "bk_measure.h":
+    uint64_t bk_measure_read(const uint8_t *data, size_t n, const bk_parallel *par) nogil
+    void bk_measure_multiply(const bk_kernel *k, const bk_mat *w, const void *act, uint32_t n,
+                             float *y, const bk_parallel *par) nogil
 
 cdef extern from "bk_cpu.h":
     ctypedef struct bk_cpu_kernel:
@@ -61,6 +75,8 @@ cdef extern from "bk_qwen3.h":
     size_t bk_model_packed_bytes(const bk_model *m, const bk_kernel *k) nogil
     int bk_model_pack(bk_model *m, const bk_kernel *k, void *mem, size_t n,
                       const bk_parallel *par) nogil
+    int bk_model_check_pack(const bk_model *m, void *scratch, size_t n) nogil
+    size_t bk_model_largest_pack(const bk_model *m) nogil
     size_t bk_state_bytes(const bk_model *m, uint32_t ctx, uint32_t batch,
                           uint32_t parts) nogil
     int bk_state_init(bk_state *s, const bk_model *m, uint32_t ctx, uint32_t batch,

@@ -18,6 +18,7 @@ from bankai_edge.patch.refusals import patch_error
 
 Mode = Literal["overlay", "in-place"]
 DEFAULT_CONTEXT = 2048
+BATCH = 64  # tokens per step of prefill: enough to reuse each expanded tile, small buffers
 
 
 class Session:
@@ -44,7 +45,7 @@ class Session:
         self.model = model
         self.mode: Mode = mode
         try:
-            self._state = _engine.State(model.core, self.ctx)
+            self._state = _engine.State(model.core, self.ctx, BATCH, model.pool)
         except MemoryError as error:
             raise BankaiError(str(error), next_step="Ask for a smaller --ctx") from error
         self._patches: list[bytes] = []
@@ -116,9 +117,9 @@ class Session:
     def weights_intact(self) -> bool:
         """Whether every weight byte, with in-place flips taken back, is as in the file."""
         if self.mode == "overlay":
-            return self.model.weights_digest() == self.model.file_digest()
+            return self.model.intact()
         with self._pristine():
-            return self.model.weights_digest() == self.model.file_digest()
+            return self.model.intact()
 
     # ---- tokens ------------------------------------------------------------------------------
 

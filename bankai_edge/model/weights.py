@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bankai_edge import _engine
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
+from bankai_edge.model.kernels import choose_kernel, choose_threads
 from bankai_edge.model.refusals import model_error
 from bankai_edge.model.tokenizer import Tokenizer
 
@@ -31,20 +32,29 @@ class Shape:
 
 
 class Model:
-    """Weights of one GGUF file. Several sessions may share it.
+    """Weights of one GGUF file, laid out for one kernel. Several sessions may share it.
 
-    With `writable`, the mapping is private to this process and patches may flip bits in place;
-    the file itself is never written.
+    With `writable`, patches may flip bits in place: in the kernel's own copy of the weights, or,
+    for a kernel that reads the file's layout, in a private mapping. The file is never written.
     """
 
-    def __init__(self, path: Path, *, writable: bool = False) -> None:
-        """Map and check `path`.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        writable: bool = False,
+        kernel: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Map and check `path`; lay the weights out for `kernel` (see `choose_kernel`).
 
         Raises:
             BankaiError: the file is missing, empty, truncated or malformed.
             IncompatibleError: it is another format, architecture or tensor type (exit 4).
+            UsageError: a kernel that does not run here (exit 2).
         """
         self.path = path
+        kernel = choose_kernel(kernel)
         access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
         try:
             with path.open("rb") as file:
@@ -59,12 +69,23 @@ class Model:
             self.core = _engine.Model(self._map, writable)
         except CoreError as error:
             raise model_error(path, error) from None
+        self.threads = choose_threads(threads, len(self._map))
+        self.pool = _engine.Pool(self.threads) if self.threads > 1 else None
+        try:
+            self.core.pack(kernel, self.pool, writable)
+        except MemoryError as error:
+            raise BankaiError(
+                f"not enough memory for the weights: {error}",
+                next_step="Use BANKAI_KERNEL=scalar, which runs from the file",
+            ) from error
+        if self.core.packed_bytes:
+            self._map.madvise(mmap.MADV_DONTNEED)  # the copy is what runs; pages come back if read
         self.writable = writable
         self.shape = Shape(**self.core.shape)
 
     @classmethod
     def open(cls, path: Path, *, writable: bool = False) -> Model:
-        """The same as the constructor; reads better at a call."""
+        """The constructor with its defaults; reads better at a call."""
         return cls(path, writable=writable)
 
     @property
@@ -83,13 +104,15 @@ class Model:
         return Tokenizer(self._map, str(self.path))
 
     def weights_digest(self) -> str:
-        """SHA-256 (hex) over every mapped byte, as the forward pass sees it."""
-        return hashlib.sha256(self._map).hexdigest()
+        """SHA-256 (hex) over every weight byte that the forward pass reads."""
+        return hashlib.sha256(self.core.packed() or self._map).hexdigest()
 
-    def file_digest(self) -> str:
-        """SHA-256 (hex) of the file on disk: what `weights_digest` must be when unpatched."""
+    def intact(self) -> bool:
+        """Whether those bytes are what the file on disk gives."""
+        if self.core.packed_bytes:
+            return self.core.pack_intact()
+        digest = hashlib.sha256()
         with self.path.open("rb") as file:
-            digest = hashlib.sha256()
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
-        return digest.hexdigest()
+        return digest.hexdigest() == self.weights_digest()

@@ -16,7 +16,7 @@ static void pack_part(void *arg, uint32_t part, uint32_t parts) {
 }
 
 /* Matrix i of all that a kernel multiplies by: every projection, then the head; NULL at the end. */
-static bk_mat *matrix(bk_model *m, uint32_t i) {
+static const bk_mat *matrix(const bk_model *m, uint32_t i) {
     uint32_t n = m->n_layers * BK_N_PROJ;
     if (i < n) return &m->layers[i / BK_N_PROJ].proj[i % BK_N_PROJ];
     return i == n ? &m->head : NULL;
@@ -29,7 +29,7 @@ static size_t packed_bytes(const bk_kernel *k, const bk_mat *w) {
 size_t bk_model_packed_bytes(const bk_model *m, const bk_kernel *k) {
     size_t n = 0;
     const bk_mat *w;
-    for (uint32_t i = 0; (w = matrix((bk_model *)(uintptr_t)m, i)); i++) n += packed_bytes(k, w);
+    for (uint32_t i = 0; (w = matrix(m, i)); i++) n += packed_bytes(k, w);
     return n;
 }
 
@@ -37,7 +37,7 @@ int bk_model_pack(bk_model *m, const bk_kernel *k, void *mem, size_t n, const bk
     if (n < bk_model_packed_bytes(m, k)) return BK_ERR_MEMORY;
     uint8_t *at = mem;
     bk_mat *w;
-    for (uint32_t i = 0; (w = matrix(m, i)); i++) {
+    for (uint32_t i = 0; (w = (bk_mat *)(uintptr_t)matrix(m, i)); i++) {
         size_t bytes = packed_bytes(k, w);
         w->packed = bytes ? at : NULL;
         at += bytes;
@@ -46,4 +46,27 @@ int bk_model_pack(bk_model *m, const bk_kernel *k, void *mem, size_t n, const bk
     }
     m->kernel = k;
     return BK_OK;
+}
+
+size_t bk_model_largest_pack(const bk_model *m) {
+    size_t largest = 0;
+    const bk_mat *w;
+    for (uint32_t i = 0; (w = matrix(m, i)); i++) {
+        size_t n = w->packed ? packed_bytes(m->kernel, w) : 0;
+        if (n > largest) largest = n;
+    }
+    return largest;
+}
+
+int bk_model_check_pack(const bk_model *m, void *scratch, size_t n) {
+    if (n < bk_model_largest_pack(m)) return BK_ERR_MEMORY;
+    const bk_mat *w;
+    for (uint32_t i = 0; (w = matrix(m, i)); i++) {
+        if (!w->packed) continue;
+        bk_mat fresh = *w;
+        fresh.packed = scratch;
+        m->kernel->pack(&fresh, 0, w->rows);
+        if (memcmp(fresh.packed, w->packed, packed_bytes(m->kernel, w)) != 0) return 0;
+    }
+    return 1;
 }

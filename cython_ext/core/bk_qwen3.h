@@ -71,6 +71,10 @@ int bk_model_open(bk_model *m, const bk_gguf *g);
 size_t bk_model_packed_bytes(const bk_model *m, const bk_kernel *k);
 int bk_model_pack(bk_model *m, const bk_kernel *k, void *mem, size_t n, const bk_parallel *par);
 
+/* Are the packed weights what the file's give? 1 or 0; scratch holds the largest packed matrix. */
+size_t bk_model_largest_pack(const bk_model *m);
+int bk_model_check_pack(const bk_model *m, void *scratch, size_t n);
+
 /* Bytes of memory that a state needs; 0 if ctx or batch is 0 or the size overflows. */
 size_t bk_state_bytes(const bk_model *m, uint32_t ctx, uint32_t batch, uint32_t parts);
 int bk_state_init(bk_state *s, const bk_model *m, uint32_t ctx, uint32_t batch,
