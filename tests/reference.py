@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 F32 = np.float32
-KV_FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+KV_FORMATS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 PROJECTIONS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
@@ -318,7 +318,9 @@ class Float64(Exact):
         for i in range(self.layers):
             blk = f"blk.{i}."
             a = self.norm(x, blk + "attn_norm.weight")
-            q, k, v = ((self.full[f"{blk}attn_{p}.weight"] @ a).reshape(-1, self.dim) for p in "qkv")
+            q, k, v = (
+                (self.full[f"{blk}attn_{p}.weight"] @ a).reshape(-1, self.dim) for p in "qkv"
+            )
             q = self.rotate(self.norm(q, blk + "attn_q_norm.weight"), angles)
             self.k[i].append(self.rotate(self.norm(k, blk + "attn_k_norm.weight"), angles))
             self.v[i].append(v)

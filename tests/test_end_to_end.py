@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -365,6 +368,31 @@ def test_a_new_version_of_an_active_patch_is_active_at_once(
     file.write_bytes(newer)
     on_cable("push", file)
     assert on_cable("ask", PROMPT).stdout == expected_answer(model, [newer]) + "\n"
+
+
+def test_stock_smpmgr_reaches_the_agent(
+    on_cable: Run, cable: PtyCable, patch_file: Path, patch_bytes: bytes
+) -> None:
+    """An unmodified third-party client echoes, uploads a patch and asks for its hash."""
+    smpmgr = shutil.which("smpmgr", path=str(Path(sys.executable).parent))
+    if smpmgr is None:
+        pytest.skip("smpmgr is not installed")
+
+    def run(*args: str) -> str:
+        done = subprocess.run(
+            [smpmgr, "--port", cable.host_path, *args],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "COLUMNS": "200"},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "r='hello'" in run("os", "echo", "hello")
+    run("file", "upload", str(patch_file), "/bkp/scramble.bkp")
+    assert str(hashlib.sha256(patch_bytes).digest()) in run("file", "get-hash", "/bkp/scramble.bkp")
+    assert '"active": ["scramble"]' in on_cable("use", "scramble", "--json").stdout
 
 
 def test_several_listeners_at_once(nano_path: Path, tmp_path: Path, patch_file: Path) -> None:

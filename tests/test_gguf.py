@@ -41,7 +41,7 @@ HOSTILE: dict[str, tuple[bytes, int]] = {
     "magic": (b"GGML" + BYTES[4:], -2),
     "version": (put(4, "<I", 2), -3),
     "big-endian version": (put(4, ">I", 3), -3),
-    "tensor count": (put(8, "<Q", 2**63), -1),
+    "tensor count": (put(8, "<Q", 2**63)[: HEADER + 40], -1),
     "kv count": (put(16, "<Q", 2**63), -1),
     "key length": (put(24, "<Q", 2**64 - 1), -1),
     "key too long": (put(24, "<Q", 70000), -4),
@@ -60,7 +60,7 @@ HOSTILE: dict[str, tuple[bytes, int]] = {
     "offset beyond": (put(record(b"token_embd.weight") + 24, "<Q", 2**40), -1),
     "offset unaligned": (put(record(b"token_embd.weight") + 24, "<Q", 1), -4),
     "wrong rows": (put(record(b"blk.0.ffn_up.weight") + 12, "<Q", 512), -7),
-    "another architecture": (BYTES.replace(b"\5\0\0\0\0\0\0\0qwen3", b"\5\0\0\0\0\0\0\0llama", 1), -8),
+    "another architecture": (BYTES.replace(b"\0qwen3", b"\0llama", 1), -8),
     "missing tensor": (BYTES.replace(b"blk.3.attn_v.weight", b"blk.3.attn_x.weight"), -6),
     "missing key": (BYTES.replace(b"qwen3.block_count", b"qwen3.block_kount"), -6),
     "no layers": (put(at(b"qwen3.block_count", 4), "<I", 0), -7),
@@ -115,7 +115,7 @@ def refused_or_read(data: bytes) -> None:
         assert -60 < error.code < 0
         return
     for _, _, _, offset, size in model.tensors():
-        assert 0 <= offset and offset + size <= len(data)
+        assert offset >= 0 and offset + size <= len(data)
 
 
 @settings(max_examples=300, deadline=None)

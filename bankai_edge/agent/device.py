@@ -43,45 +43,30 @@ _CORE_RC: dict[int | None, str] = {
 
 
 class _Turns:
-    """A lock which the token loop gives up between tokens whenever a command waits for it."""
+    """A lock that is given in the order of asking.
+
+    With a plain lock the token loop, which asks again at once, would starve the commands.
+    """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
-        self._waiting = 0
-        self._taken = False
-
-    @contextmanager
-    def command(self) -> Iterator[None]:
-        """Hold the session for a command; the next token waits."""
-        self.take()
-        try:
-            yield
-        finally:
-            self._give_back()
+        self._changed = threading.Condition()
+        self._next = 0
+        self._serving = 0
 
     def take(self) -> None:
-        """Hold the session from now on."""
-        with self._condition:
-            self._waiting += 1
-            self._condition.wait_for(lambda: not self._taken)
-            self._waiting -= 1
-            self._taken = True
+        """Wait for a turn and keep it."""
+        with self._changed:
+            ticket = self._next
+            self._next += 1
+            self._changed.wait_for(lambda: self._serving == ticket)
 
-    @contextmanager
-    def token(self) -> Iterator[None]:
-        """Hold the session for one token, after every command that waits."""
-        with self._condition:
-            self._condition.wait_for(lambda: not self._taken and not self._waiting)
-            self._taken = True
-        try:
-            yield
-        finally:
-            self._give_back()
+    def __enter__(self) -> None:
+        self.take()
 
-    def _give_back(self) -> None:
-        with self._condition:
-            self._taken = False
-            self._condition.notify_all()
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._serving += 1
+            self._changed.notify_all()
 
 
 class _Answer:
@@ -174,7 +159,7 @@ class AgentDevice:
         """
         upload = self._open_upload()
         try:
-            with _store_errors(), self._turns.command():
+            with _store_errors(), self._turns:
                 finished = upload.close()
                 data = finished.read_bytes()
                 self._check(name, data)
@@ -216,14 +201,14 @@ class AgentDevice:
     def activate(self, names: Sequence[str]) -> int:
         """Make exactly this set active; returns the switch time in ns, 0 when it already is."""
         wanted = tuple(dict.fromkeys(names))
-        with _store_errors(), self._turns.command():
+        with _store_errors(), self._turns:
             if wanted == self._active:
                 return 0
             return self._switch(wanted, lambda: self._store.record(wanted))
 
     def deactivate(self, names: Sequence[str]) -> int:
         """Take these out of the active set; () is all of it."""
-        with _store_errors(), self._turns.command():
+        with _store_errors(), self._turns:
             for name in names:
                 if name not in self._active:
                     raise DeviceError(RC["NO_SUCH_PATCH"], f"{name} is not active")
@@ -234,7 +219,7 @@ class AgentDevice:
 
     def rollback(self) -> int:
         """Return to the set that was active before the last change."""
-        with _store_errors(), self._turns.command():
+        with _store_errors(), self._turns:
             wanted = self._store.journal.previous
             if wanted == self._active:
                 raise DeviceError(RC["NO_PREVIOUS"])
@@ -242,17 +227,18 @@ class AgentDevice:
 
     def remove(self, name: str) -> None:
         """Delete a stored patch that is not active."""
-        with _store_errors(), self._turns.command():
+        with _store_errors(), self._turns:
             self._store.remove(name)
 
     def verify(self) -> Mapping[str, bool | int | str | bytes | Sequence[str]]:
         """Compare the weights with those loaded, and check every stored patch."""
-        with self._turns.command():
+        with self._turns:
             intact = self._session.weights_intact()
             bad = [name for name in self._store.names() if not self._fits(name)]
             return {
                 "ok": intact and not bad,
                 "weights_intact": intact,
+                "weights_sha256": bytes.fromhex(self._model.weights_digest()),
                 "patches": len(self._store.names()),
                 "bad_patches": bad,
             }
@@ -378,7 +364,7 @@ class AgentDevice:
     def _generate(self, answer: _Answer, pieces: Iterator[str]) -> None:
         try:
             while True:
-                with self._turns.token():
+                with self._turns:
                     piece = next(pieces, None)
                 if piece is None:
                     break

@@ -12,6 +12,8 @@ import threading
 import tty
 from types import TracebackType
 
+FULL_S = 0.5  # bytes are lost, as on a real line, when nobody reads for this long
+
 
 class PtyCable:
     """Two pty paths joined by a pump, which counts the bytes and can be cut.
@@ -28,6 +30,8 @@ class PtyCable:
         # up; raw from the start, so that nothing is echoed before the programs have set theirs.
         for descriptor in (self._agent_slave, self._host_slave):
             tty.setraw(descriptor)
+        for descriptor in (self._agent_master, self._host_master):
+            os.set_blocking(descriptor, False)
         self.to_agent_bytes = 0
         self.to_host_bytes = 0
         self._budget: int | None = None
@@ -97,5 +101,6 @@ class PtyCable:
                 return
             self.to_host_bytes += len(data)
             target = self._host_master
-        while data:
-            data = data[os.write(target, data) :]
+        while data and select.select([], [target], [], FULL_S)[1]:
+            with contextlib.suppress(BlockingIOError):
+                data = data[os.write(target, data) :]

@@ -1,0 +1,146 @@
+"""Probes: items as token ids, cut into packs that search, choose and judge, and never mix.
+
+A prompt is encoded alone and its answer alone, as the model was trained and as a device reads them;
+the token that ends a text closes the answer, so that a right answer is also a finished one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bankai_edge.errors import UsageError
+from bankai_edge.search.domains import FORMS, Form, Item, forms, items
+
+
+class Encoder(Protocol):
+    """What probes need of a `bankai_edge.model.tokenizer.Tokenizer`."""
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`."""
+
+    @property
+    def eos_id(self) -> int | None:
+        """The token that ends a text."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """An item as token ids; `answer` ends with the token that ends a text."""
+
+    item: Item
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """All that the model reads: the prompt and the answer without its end token."""
+        return self.prompt + self.answer[:-1]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Targets, which should change, and controls, which should not."""
+
+    target: tuple[Probe, ...]
+    control: tuple[Probe, ...]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many probes a pack takes; controls are spread evenly over all strong forms."""
+
+    target: int
+    control: int
+
+
+SEARCH = Sizes(600, 1040)
+VALIDATION = Sizes(250, 690)
+JUDGE = Sizes(600, 1150)
+
+
+def tokenise(chosen: Iterable[Item], encoder: Encoder) -> tuple[Probe, ...]:
+    """Items as probes, in their order.
+
+    Raises:
+        UsageError: the model names no token that ends a text.
+    """
+    end = encoder.eos_id
+    if end is None:
+        raise UsageError("a model without an end-of-text token", expected="one that ends answers")
+    return tuple(
+        Probe(i, tuple(encoder.encode(i.prompt)), (*encoder.encode(i.answer), end)) for i in chosen
+    )
+
+
+def search_packs(
+    form: str, encoder: Encoder, seed: int, search: Sizes = SEARCH, validation: Sizes = VALIDATION
+) -> tuple[Pack, Pack]:
+    """(search pack, validation pack) of a form, from the probe split; no item is in both.
+
+    Forms with few probe items (products, facts) give what they have, in the same proportion.
+
+    Raises:
+        UsageError: an unknown form.
+    """
+    spec = known_form(form)
+    target = _dealt(spec.domain, form, seed, search.target, validation.target)
+    controls: tuple[list[Item], list[Item]] = ([], [])
+    strong = forms(strong=True)
+    for f in strong:
+        shares = (_share(search.control, len(strong)), _share(validation.control, len(strong)))
+        for all_, part in zip(controls, _dealt(f.domain, f.name, seed, *shares), strict=True):
+            all_ += part
+    first, second = (
+        Pack(tokenise(t, encoder), tokenise(c, encoder))
+        for t, c in zip(target, controls, strict=True)
+    )
+    return first, second
+
+
+def judge_pack(form: str, encoder: Encoder, sizes: Sizes = JUDGE) -> Pack:
+    """Held-out items of a form and of every strong form: the same ones for every seed.
+
+    Raises:
+        UsageError: an unknown form.
+    """
+    spec = known_form(form)
+    target = items(spec.domain, form, "heldout", sizes.target)
+    controls = _controls("heldout", sizes.control)
+    return Pack(tokenise(target, encoder), tokenise(controls, encoder))
+
+
+def known_form(name: str) -> Form:
+    """The form called `name`."""
+    if name not in FORMS:
+        raise UsageError(f"no form is called {name!r}", expected=f"one of {', '.join(FORMS)}")
+    return FORMS[name]
+
+
+def _share(total: int, parts: int) -> int:
+    return -(-total // parts)
+
+
+def _controls(split: str, total: int) -> list[Item]:
+    """About `total` items over all strong forms; what small forms lack, the others give."""
+    supply = {f.name: items(f.domain, f.name, split) for f in forms(strong=True)}
+    chosen: list[Item] = []
+    by_size = sorted(supply, key=lambda name: (len(supply[name]), name))
+    for i, name in enumerate(by_size):
+        n = min(_share(total - len(chosen), len(by_size) - i), len(supply[name]))
+        chosen += random.Random(f"control|{name}|{split}").sample(supply[name], n)
+    return chosen
+
+
+def _dealt(domain: str, form: str, seed: int, *wanted: int) -> Sequence[list[Item]]:
+    """Disjoint random parts of a form's probe items, shrunk in proportion when they are few."""
+    supply = items(domain, form, "probe")
+    random.Random(f"probe|{form}|{seed}").shuffle(supply)
+    shrink = min(1.0, len(supply) / sum(wanted))
+    parts, at = [], 0
+    for n in wanted:
+        parts.append(supply[at : at + int(n * shrink)])
+        at += int(n * shrink)
+    return parts
