@@ -1,7 +1,32 @@
 /* bk_cpu.c: CPU features from cpuid or the auxiliary vector, and the list of kernels. */
 #include "bk_cpu.h"
 
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 static bool any(void) { return true; }
+
+#if defined(__aarch64__)
+
+extern const bk_kernel bk_kernel_neon_lut, bk_kernel_neon_sdot, bk_kernel_neon_popcount;
+
+/* The kernel's word on this process; /proc/cpuinfo may describe another machine's CPU. */
+static bool has_dot_product(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+
+#endif
+
+#if defined(__x86_64__)
+
+extern const bk_kernel bk_kernel_avx512_lut;
+
+/* The compiler's own check asks the operating system too: it must save the wide registers. */
+static bool has_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+#endif
 
 typedef struct {
     const bk_kernel *kernel;
@@ -10,6 +35,14 @@ typedef struct {
 } entry;
 
 static const entry KERNELS[] = {
+#if defined(__aarch64__)
+    {&bk_kernel_neon_lut, any, "nothing"},
+    {&bk_kernel_neon_sdot, has_dot_product, "dot-product instructions (asimddp)"},
+    {&bk_kernel_neon_popcount, any, "nothing"},
+#endif
+#if defined(__x86_64__)
+    {&bk_kernel_avx512_lut, has_avx512, "AVX-512 (F, BW, VL, DQ)"},
+#endif
     {&bk_kernel_scalar, any, "nothing"},
 };
 
