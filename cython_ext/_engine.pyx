@@ -96,6 +96,7 @@ cdef class Model:
             err = bk_model_open(&self._model, &self._gguf)
         if err:
             raise CoreError(err, self._model.missing.decode())
+        self._model.crc32c = bk_cpu_crc32c()
         self._model.writable = writable and not memoryview(buffer).readonly
 
     def __dealloc__(self):

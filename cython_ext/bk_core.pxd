@@ -56,6 +56,10 @@ cdef extern from "bk_cpu.h":
         const char *needs
     bint bk_cpu_kernel_at(unsigned i, bk_cpu_kernel *entry) nogil
 
+cdef extern from "bk_cpu_crc.h":
+    ctypedef uint32_t (*bk_crc32c_fn)(uint32_t crc, const uint8_t *p, size_t n) noexcept nogil
+    bk_crc32c_fn bk_cpu_crc32c() nogil
+
 cdef extern from "bk_overlay.h":
     ctypedef struct bk_overlay:
         pass
@@ -66,6 +70,7 @@ cdef extern from "bk_qwen3.h":
         float rms_eps, rope_scale
         bint writable
         const bk_kernel *kernel
+        bk_crc32c_fn crc32c
         uint8_t id[32]
         const char *missing
     ctypedef struct bk_state:

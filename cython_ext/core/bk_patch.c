@@ -2,7 +2,6 @@
 #include "bk_patch.h"
 
 #include "bk_cbor.h"
-#include "bk_crc.h"
 
 enum {
     KEY_VERSION, KEY_NAME, KEY_DOMAIN, KEY_MODEL_ID, KEY_ROWS, KEY_GROUPS, KEY_BITS, KEY_CRC,
@@ -184,6 +183,7 @@ int bk_patch_canary(const bk_patch *patch, uint32_t i, bk_str *prompt, bk_str *e
 
 /* Visit every row touched: sum its CRC (crc may be NULL), check its ranges, flip it if told so. */
 static int walk(const bk_patch *patch, const bk_model *model, uint32_t *crc, bool flip) {
+    bk_crc32c_fn crc32c = model->crc32c ? model->crc32c : bk_crc32c;
     bk_flips streams[BK_N_FLIP_KINDS];
     bk_rows rows;
     bk_rows_start(&rows, streams, &patch, 1);
@@ -194,7 +194,7 @@ static int walk(const bk_patch *patch, const bk_model *model, uint32_t *crc, boo
         size_t row_bytes = bk_q1_row_bytes(w->cols);
         const uint8_t *blocks = w->data + rows.row * row_bytes;
         if (crc)
-            *crc = bk_crc32c(*crc, blocks, row_bytes);
+            *crc = crc32c(*crc, blocks, row_bytes);
         bk_row_sink sink = {0};
         if (flip && w->packed)
             sink = (bk_row_sink){.packed = w, .kernel = model->kernel};

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "bk_config.h"
+#include "bk_crc.h"
 #include "bk_gguf.h"
 #include "bk_kernel.h"
 #include "bk_parallel.h"
@@ -36,6 +37,7 @@ typedef struct {
     bk_layer layers[BK_MAX_LAYERS];
     bool writable;                            /* the caller allows in-place flips */
     const bk_kernel *kernel;                  /* what runs the model and laid out w->packed */
+    bk_crc32c_fn crc32c;                      /* the CPU's own, from the port; NULL: plain C */
     uint8_t id[32];                           /* SHA-256 model id of the pristine weights */
     const char *missing;                      /* the key or tensor that an error is about */
     char name[BK_GGUF_MAX_NAME + 1];          /* storage behind `missing` */
