@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 F32 = np.float32
+Matrix = tuple[np.ndarray, np.ndarray] | np.ndarray
 KV_FORMATS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 PROJECTIONS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
@@ -72,11 +73,15 @@ class Gguf:
         return bits * 2 - 1, scales
 
     def f32(self, name: str) -> np.ndarray:
-        """A norm's weights [n]."""
-        kind, _, raw = self.tensors[name]
+        """An unpacked tensor: a norm's weights [n], or a matrix [rows, cols]."""
+        kind, shape, raw = self.tensors[name]
         if kind == 30:
-            return (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(F32)
-        return np.frombuffer(raw, {0: F32, 1: np.float16}[kind]).astype(F32)
+            return (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(F32).reshape(shape)
+        return np.frombuffer(raw, {0: F32, 1: np.float16}[kind]).astype(F32).reshape(shape)
+
+    def matrix(self, name: str) -> Matrix:
+        """What `gemv` takes: signs and scales, or a float32 matrix."""
+        return self.q1(name) if self.tensors[name][0] == 41 else self.f32(name)
 
 
 # ---- the contract's arithmetic ---------------------------------------------------------------
@@ -137,8 +142,10 @@ def quantise(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return q, np.where(usable, amax / F32(127), F32(0))
 
 
-def gemv(w: tuple[np.ndarray, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """y [rows] for signs and scales of `Gguf.q1`, blocks summed in sequence."""
+def gemv(w: Matrix, x: np.ndarray) -> np.ndarray:
+    """y [rows]: blocks summed in sequence; an unpacked matrix over 16 lanes, x as it is."""
+    if isinstance(w, np.ndarray):
+        return lane_sum(w * x)
     signs, d = w
     q, s = quantise(x)
     dots = np.einsum("rbj,bj->rb", signs.astype(np.int32), q).astype(F32)
@@ -146,6 +153,14 @@ def gemv(w: tuple[np.ndarray, np.ndarray], x: np.ndarray) -> np.ndarray:
     for b in range(signs.shape[1]):
         y = y + dots[:, b] * (d[:, b] * s[b])
     return y
+
+
+def full(w: Matrix) -> np.ndarray:
+    """A matrix in float64 [rows, cols]."""
+    if isinstance(w, np.ndarray):
+        return w.astype(float)
+    signs, d = w
+    return (signs * d[..., None]).reshape(len(signs), -1).astype(float)
 
 
 def log2_q32(x: float) -> int:
@@ -238,8 +253,8 @@ class Exact:
         self.dim = kv["qwen3.attention.key_length"]
         self.eps = F32(kv["qwen3.attention.layer_norm_rms_epsilon"])
         self.rope = Rope(kv, self.dim)
-        self.mats = {n: g.q1(n) for n, t in g.tensors.items() if t[0] == 41}
-        self.vecs = {n: g.f32(n) for n, t in g.tensors.items() if t[0] != 41}
+        self.mats = {n: g.matrix(n) for n, t in g.tensors.items() if len(t[1]) == 2}
+        self.vecs = {n: g.f32(n) for n, t in g.tensors.items() if len(t[1]) == 1}
         self.head = self.mats.get("output.weight", self.mats["token_embd.weight"])
         self.k: list[list[np.ndarray]] = [[] for _ in range(self.layers)]
         self.v: list[list[np.ndarray]] = [[] for _ in range(self.layers)]
@@ -272,10 +287,17 @@ class Exact:
             out.append(acc * (F32(1) / lane_sum(p)))
         return np.concatenate(out)
 
+    def embed(self, token: int) -> np.ndarray:
+        """One row of the embedding [hidden]."""
+        e = self.mats["token_embd.weight"]
+        if isinstance(e, np.ndarray):
+            return e[token]
+        signs, d = e
+        return (signs[token] * d[token][:, None]).reshape(-1).astype(F32)
+
     def token(self, token: int) -> np.ndarray:
         """Append one token; its logits [vocab]."""
-        signs, d = self.mats["token_embd.weight"]
-        x = (signs[token] * d[token][:, None]).reshape(-1).astype(F32)
+        x = self.embed(token)
         angles = self.rope.angles(len(self.k[0]))
         for i in range(self.layers):
             blk = f"blk.{i}."
@@ -300,8 +322,7 @@ class Float64(Exact):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.full = {n: (s * d[..., None]).reshape(len(s), -1).astype(float)
-                     for n, (s, d) in self.mats.items()}  # fmt: skip
+        self.full = {name: full(w) for name, w in self.mats.items()}
         self.scale = float(self.rope.scale)
 
     def norm(self, x: np.ndarray, name: str) -> np.ndarray:
