@@ -11,6 +11,7 @@ from pathlib import Path
 from bankai_edge import _engine
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
 from bankai_edge.model.kernels import choose_kernel, choose_threads
+from bankai_edge.model.overlays import Overlays
 from bankai_edge.model.refusals import model_error
 from bankai_edge.model.tokenizer import Tokenizer
 
@@ -102,6 +103,11 @@ class Model:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that the file carries."""
         return Tokenizer(self._map, str(self.path))
+
+    @cached_property
+    def overlays(self) -> Overlays:
+        """Prepared patch sets, shared by every session on this model."""
+        return Overlays(self.core)
 
     def weights_digest(self) -> str:
         """SHA-256 (hex) over every weight byte that the forward pass reads."""

@@ -245,13 +245,15 @@ static int xor_set(bk_model *model, const bk_patch *const *set, uint32_t n) {
 
 int bk_patch_swap(bk_model *model, const bk_patch *const *old_set, uint32_t n_old,
                   const bk_patch *const *new_set, uint32_t n_new, bool allow_unbound) {
+    if (!model->writable)
+        return BK_ERR_READ_ONLY;
     int rc = xor_set(model, old_set, n_old);
     if (rc != BK_OK)
         return rc;
     for (uint32_t i = 0; i < n_new && rc == BK_OK; i++)
         rc = bk_patch_check(new_set[i], model, allow_unbound);
-    if (rc == BK_OK)
-        rc = xor_set(model, new_set, n_new);
+    for (uint32_t i = 0; i < n_new && rc == BK_OK; i++)
+        rc = walk(new_set[i], model, NULL, true); /* cannot fail: checked just now */
     if (rc != BK_OK)
         (void)xor_set(model, old_set, n_old);
     return rc;
