@@ -78,5 +78,5 @@ class Products:
     ) -> None: ...
     def run(self, times: int = 1) -> None: ...
 
-def read_all(data: Buffer, pool: Pool | None = None) -> None:
-    """Read every whole cache line of `data` with all threads."""
+def read_all(data: Buffer, pool: Pool | None = None, times: int = 1) -> None:
+    """Read every whole cache line of `data` with all threads, `times` times."""

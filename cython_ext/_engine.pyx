@@ -313,10 +313,10 @@ cdef class Products:
                                     <float *>self._y, par)
 
 
-def read_all(const uint8_t[::1] data not None, Pool pool=None):
-    """Read every whole cache line of `data` with all threads."""
+def read_all(const uint8_t[::1] data not None, Pool pool=None, uint32_t times=1):
+    """Read every whole cache line of `data` with all threads, `times` times."""
     cdef const bk_parallel *par = parallel_of(pool)
     cdef const uint8_t *p = &data[0]
     cdef size_t n = data.shape[0]
     with nogil:
-        bk_measure_read(p, n, par)
+        bk_measure_read(p, n, times, par)

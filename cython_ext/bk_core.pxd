@@ -45,7 +45,8 @@ cdef extern from "bk_kernel.h":
         void (*pack)(const bk_mat *w, uint32_t row0, uint32_t row1) nogil
 
 cdef extern from "bk_measure.h":
-    uint64_t bk_measure_read(const uint8_t *data, size_t n, const bk_parallel *par) nogil
+    uint64_t bk_measure_read(const uint8_t *data, size_t n, uint32_t times,
+                             const bk_parallel *par) nogil
     void bk_measure_multiply(const bk_kernel *k, const bk_mat *w, const void *act, uint32_t n,
                              float *y, const bk_parallel *par) nogil
 
