@@ -17,7 +17,7 @@ enum {
     SCALES_AT = TILE * BK_Q1_BYTES - TILE * 2,
     TABLES = BK_Q1_COLS / 4 * 32, /* bytes of a block's tables: low and high of each four columns */
     PANEL = 16,                   /* blocks whose tables stay in a 32 KB cache for all rows */
-    GEMM_PANEL = 2,               /* the same for the tables of GEMM_VECTORS vectors */
+    GEMM_PANEL = 3,               /* the same for the tables of GEMM_VECTORS vectors */
     GEMM_VECTORS = 8,
 };
 

@@ -80,62 +80,70 @@ enum { MOST = 4 }; /* vectors at once: 4 x 4 sums of four rows fill 16 registers
 /* signs [32][4 groups][16]: per four columns, four rows by four columns */
 static inline void expand(const uint8_t *p, int8_t *signs) {
     int8x16_t one = vdupq_n_s8(1);
-    __asm__("" : "+w"(one)); /* else the compiler makes a longer select of it */
+    uint8x16_t bit[8];
+    for (uint32_t i = 0; i < 8; i++) bit[i] = vdupq_n_u8((uint8_t)(1u << i));
+    /* what compilers know to be constants they test by longer ways than CMTST */
+    __asm__("" : "+w"(one), "+w"(bit[0]), "+w"(bit[1]), "+w"(bit[2]), "+w"(bit[3]));
+    __asm__("" : "+w"(bit[4]), "+w"(bit[5]), "+w"(bit[6]), "+w"(bit[7]));
     for (uint32_t g = 0; g < GROUPS; g++)
         for (uint32_t v = 0; v < 4; v++) {
             uint8x16_t w = vld1q_u8(p + GROUP_BYTES * g + 16 * v);
             int8_t *to = signs + (size_t)v * 8 * 64 + 16 * g;
 #pragma GCC unroll 8
-            for (uint32_t i = 0; i < 8; i++) {
-                uint8x16_t set = vtstq_u8(w, vdupq_n_u8((uint8_t)(1u << i)));
-                vst1q_s8(to + 64 * i, vornq_s8(one, vreinterpretq_s8_u8(set)));
-            }
+            for (uint32_t i = 0; i < 8; i++)
+                vst1q_s8(to + 64 * i, vornq_s8(one, vreinterpretq_s8_u8(vtstq_u8(w, bit[i]))));
         }
 }
 
 typedef struct {
     const int8_t *signs;
-    const float32x4_t *d; /* scales [4] of four rows */
-    const uint8_t *act;   /* of the first vector */
+    float32x4_t d[GROUPS]; /* scales of 16 rows */
+    const uint8_t *act;    /* of the first vector */
     size_t act_bytes, stride;
     uint32_t cols, block;
     float *y; /* [n][stride], 16 rows from here on */
 } block_of_tile;
 
-/* acc[g] += one lane's four columns */
-#define LANE(l)                                                              \
-    for (uint32_t g = 0; g < GROUPS; g++) {                                  \
-        int8x16_t s = vld1q_s8(signs + 64 * (l) + 16 * g);                   \
-        for (uint32_t t = 0; t < n; t++) acc[t][g] = vdotq_laneq_s32(acc[t][g], s, q[t], l); \
-    }
+/* acc[t] += one lane's four columns; no load may move ahead, or registers run out */
+#define LANE(l)                                                                                  \
+    for (uint32_t g = 0; g < GROUPS; g++) {                                                      \
+        int8x16_t s = vld1q_s8(signs + 64 * (l) + 16 * g);                                       \
+        for (uint32_t t = 0; t < n; t++) acc[t][g] = vdotq_laneq_s32(acc[t][g], s, q[t], l);     \
+    }                                                                                            \
+    __asm__ volatile("" : : : "memory");
+
+/* y [16] += dot * (d * s) */
+static inline void add_rows(float *y, const int32x4_t dot[GROUPS], const float32x4_t d[GROUPS],
+                            float s) {
+    float32x4_t sum[GROUPS];
+    for (uint32_t g = 0; g < GROUPS; g++)
+        sum[g] = bk_neon_add_block(vld1q_f32(y + 4 * g), dot[g], vmulq_n_f32(d[g], s));
+    for (uint32_t g = 0; g < GROUPS; g++) vst1q_f32(y + 4 * g, sum[g]);
+}
 
 /* y += this block's part, n vectors from t0 on. */
 static inline __attribute__((always_inline)) void multiply(const block_of_tile *job, uint32_t t0,
                                                            uint32_t n) {
-    const uint8_t *act = job->act + t0 * job->act_bytes;
-    const int8_t *from = (const int8_t *)act + (size_t)job->block * BK_Q1_COLS;
-    const int8_t *signs = job->signs;
+    const block_of_tile own = *job; /* stores to y cannot touch it */
+    const uint8_t *act = own.act + t0 * own.act_bytes;
+    const int8_t *from = (const int8_t *)act + (size_t)own.block * BK_Q1_COLS;
+    const int8_t *signs = own.signs;
     int32x4_t acc[MOST][GROUPS];
     for (uint32_t t = 0; t < n; t++)
         for (uint32_t g = 0; g < GROUPS; g++) acc[t][g] = vdupq_n_s32(0);
     for (uint32_t i = 0; i < STEPS; i++, signs += 256) {
         int8x16_t q[MOST];
-        for (uint32_t t = 0; t < n; t++)
-            q[t] = vld1q_s8(from + t * job->act_bytes + 16 * i);
+        for (uint32_t t = 0; t < n; t++) q[t] = vld1q_s8(from + t * own.act_bytes + 16 * i);
         LANE(0)
         LANE(1)
         LANE(2)
         LANE(3)
     }
-    for (uint32_t t = 0; t < n; t++) {
-        float s = bk_act_blocks(act + t * job->act_bytes, job->cols)[job->block].scale;
-        float *y = job->y + (t0 + t) * job->stride;
+    const uint8_t *info = (const uint8_t *)(bk_act_blocks(act, own.cols) + own.block);
+    float *y = own.y + t0 * own.stride;
 #pragma GCC unroll 4
-        for (uint32_t g = 0; g < GROUPS; g++) {
-            float32x4_t ds = vmulq_n_f32(job->d[g], s);
-            vst1q_f32(y + 4 * g, bk_neon_add_block(vld1q_f32(y + 4 * g), acc[t][g], ds));
-        }
-    }
+    for (uint32_t t = 0; t < n; t++, info += own.act_bytes, y += own.stride)
+        add_rows(y, acc[t], own.d, ((const bk_act_block *)(const void *)info)->scale);
 }
 
 static void multiply_4(const block_of_tile *job, uint32_t t) { multiply(job, t, 4); }
@@ -144,16 +152,14 @@ static void multiply_1(const block_of_tile *job, uint32_t t) { multiply(job, t, 
 
 static void tile_gemm(const uint8_t *p, block_of_tile *job, uint32_t n) {
     int8_t signs[TILE * BK_Q1_COLS];
-    float32x4_t d[GROUPS];
     job->signs = signs;
-    job->d = d;
     for (uint32_t t = 0; t < n; t++) memset(job->y + t * job->stride, 0, TILE * sizeof *job->y);
     for (job->block = 0; job->block < job->cols / BK_Q1_COLS; job->block++, p += TILE_BLOCK) {
         expand(p, signs);
         for (uint32_t h = 0; h < 2; h++) {
             uint16x8_t scales = vreinterpretq_u16_u8(vld1q_u8(p + SCALES_AT + 16 * h));
-            d[2 * h] = bk_neon_low_f32(scales);
-            d[2 * h + 1] = bk_neon_high_f32(scales);
+            job->d[2 * h] = bk_neon_low_f32(scales);
+            job->d[2 * h + 1] = bk_neon_high_f32(scales);
         }
         uint32_t t = 0;
         for (; t + 4 <= n; t += 4) multiply_4(job, t);
