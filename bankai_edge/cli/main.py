@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "verify": ("device", "verify", "Check a device's weights and stored patches."),
     "patch": ("patch", "patch", "Show, import, export and bind patches."),
     "model": ("model", "model", "Show a model and its id."),
+    "bench": ("bench", "bench", "Measure bandwidth, kernels, tokens, switches and memory."),
 }
 
 

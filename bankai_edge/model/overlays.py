@@ -38,6 +38,10 @@ class Overlays:
             self._kept.pop(next(iter(self._kept)), None)
         return found[0]
 
+    def clear(self) -> None:
+        """Forget all of them; sessions keep what they use."""
+        self._kept.clear()
+
 
 def check_each(core: _engine.Model, patches: Sequence[bytes], allow_unbound: bool) -> None:
     """Check every patch against weights that are pristine now; the sentence names the misfit."""
