@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # a built package goes first
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from nano_eval import Generate, torch_engine
 from nano_model import load_gguf
@@ -53,11 +53,11 @@ class LlamaEngine:
 
 
 def bankai_engine(path: Path) -> Generate:
-    """This project's own engine."""
-    from bankai_edge.model import Session
+    """This project's own engine (the package must be built)."""
+    from bankai_edge.model import Model, Session
 
-    session: Any = Session(str(path))
-    return lambda prompts: [session.generate(p, max_tokens=LIMIT) for p in prompts]
+    session = Session(Model(path))
+    return lambda prompts: ["".join(session.generate(p, max_tokens=LIMIT)) for p in prompts]
 
 
 def compare(path: Path, engine: str, n: int, threads: int) -> dict[str, Any]:

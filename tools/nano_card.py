@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # a built package goes first
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from compare_llama import compare
 from nano_eval import evaluate, torch_engine
@@ -40,7 +40,9 @@ def joined_mismatches(path: Path, n: int) -> tuple[int, int, int]:
     return wrong, total, longest
 
 
-def measure(path: Path, run: dict[str, Any], n: int, n_llama: int, threads: int) -> dict[str, Any]:
+def measure(
+    path: Path, run: dict[str, Any], n: int, n_llama: int, threads: int, engine: str
+) -> dict[str, Any]:
     """Everything the card says, as one dictionary."""
     _, tensors = read_gguf(path)
     exact = evaluate(torch_engine(path, int8=False), FORMS.values(), "heldout", n)
@@ -50,7 +52,7 @@ def measure(path: Path, run: dict[str, Any], n: int, n_llama: int, threads: int)
         strict=True,
     ):
         row["right_int8"] = int8["right"]
-    agreement = compare(path, "torch-int8", n_llama, threads)
+    agreement = compare(path, engine, n_llama, threads)
     wrong, total, longest = joined_mismatches(path, 300)
     raw = path.read_bytes()
     return {
@@ -121,15 +123,17 @@ per 128 before every matrix, as this project's engine does.
 ### Weak on purpose
 
 Phrasings and formats which training showed rarely (share of documents) or never, for skills the
-model has: the targets of patches. {n_targets} of {n_weak} lie between 0.30 and 0.80 ({domains}):
-{targets}. Those that fell outside are listed too.
+model has: the targets of patches. Candidates were chosen on probe items, never on the held-out ones
+shown here. {n_targets} of {n_weak} lie between 0.30 and 0.80 ({domains}):
+{targets}. The others are listed too: the rare ones the model picked up, and some that it does not
+understand at all.
 
 {weak_table}
 
 ## llama.cpp
 
-The same file in llama.cpp (llama-cpp-python {llama_version}) against PyTorch with int8 activations,
-{asked} held-out prompts: prompt token ids equal for {same_ids}, greedy text equal for {same}
+The same file in llama.cpp (llama-cpp-python {llama_version}) against {engine}, {asked} held-out
+prompts: token ids of the prompt as in `tokenizers` for {same_ids}, greedy text equal for {same}
 ({same_share:.1%}); of the {asked_strong} in strong forms, {same_strong} ({strong_share:.1%}). Right
 answers: {right_llama} and {right_engine}. `tools/compare_llama.py` repeats it.
 
@@ -162,6 +166,7 @@ def card(facts: dict[str, Any]) -> str:
         targets=", ".join(f"`{r['form']}`" for r in targets),
         strong_table="\n".join(_table(strong, weak=False)),
         weak_table="\n".join(_table(weak, weak=True)),
+        engine={"bankai": "this engine"}.get(llama["engine"], "PyTorch with int8 activations"),
         llama_version=llama["llama_cpp_python"],
         asked=llama["prompts"],
         same_ids=llama["same_token_ids"],
@@ -186,6 +191,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of nano.gguf and card")
     parser.add_argument("--n", type=int, default=1000, help="held-out items a form, at most")
     parser.add_argument("--n-llama", type=int, default=25, help="llama.cpp prompts a form")
+    parser.add_argument("--engine", choices=("torch-int8", "bankai"), default="bankai")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -194,9 +200,12 @@ def main() -> None:
     target = args.out / "nano.gguf"
     save_gguf(target, model, meta["tokenizer.ggml.tokens"], merges_of(meta))
     run = json.loads(args.run.read_text())
-    facts = measure(target, run, args.n, args.n_llama, args.threads)
+    facts = measure(target, run, args.n, args.n_llama, args.threads, args.engine)
     (args.out / "nano.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    (args.out / "nano.md").write_text(card(facts))
+    page = args.out / "nano.md"
+    # The section on patches is tools/first_patch.py's; what it measured stays.
+    _, heading, patches = (page.read_text() if page.exists() else "").partition("\n## Patches\n")
+    page.write_text(card(facts) + heading + patches)
 
 
 if __name__ == "__main__":

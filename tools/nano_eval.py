@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # a built package goes first
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from nano_model import greedy, load_gguf
 

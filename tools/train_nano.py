@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # a built package goes first
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from nano_model import EOS, SPECIALS, Config, NanoModel, greedy, make_tokenizer, save_gguf
 

@@ -89,34 +89,33 @@ _STRONG: tuple[tuple[str, str, float, str], ...] = (
     ("fact", "fact", 0.115, ""),
 )
 
-# Rarely (0.1 % of documents) or never trained. Chosen by measurement among many candidates, as near
-# misses of a skill the model has; the model card lists the accuracy of every one.
+# Rarely (0.1 % of documents) or never trained. Chosen by measurement on probe items among many
+# candidates, most as near misses of a skill the model has; the model card lists the accuracy of
+# every one. The rare rows belong to the shipped model's training mix: removing one changes it.
 _WEAK: tuple[tuple[str, str, float, str], ...] = (
     ("add_compute", "add", 0.001, "compute {a}+{b}:"),
-    ("add_sum", "add", 0.0, "sum of {a} and {b}:"),
-    ("add_howmuch", "add", 0.0, "how much is {a}+{b}?"),
-    ("add_bare", "add", 0.0, "{a} plus {b}"),
-    ("add_total", "add", 0.0, "total: {a} and {b}"),
     ("sub_from", "sub", 0.001, "take {b} from {a}:"),
-    ("sub_compute", "sub", 0.0, "compute {a}-{b}:"),
-    ("sub_less", "sub", 0.0, "{a} less {b} is"),
     ("unit_ishow", "unit", 0.001, "{n} {u} is how many {v}?"),
-    ("unit_arrow", "unit", 0.0, "{n} {u} -> {v}"),
-    ("unit_into", "unit", 0.0, "change {n} {u} into {v}"),
-    ("unit_give", "unit", 0.0, "{v} for {n} {u}:"),
-    ("unit_equals", "unit", 0.0, "{n} {u} = ? {v}"),
     ("home_for", "timer", 0.001, "turn {x} the {room} {dev} for {n} minutes"),
-    ("home_for_switch", "timer", 0.0, "switch {x} the {room} {dev} for {n} minutes"),
-    ("home_for_short", "timer", 0.0, "{room} {dev} {x} for {n} minutes"),
-    ("home_level", "set", 0.0, "turn the {room} {dev} to {n}"),
-    ("home_set_short", "set", 0.0, "{room} {dev} to {n}"),
-    ("home_set_please", "set", 0.0, "please set {room} {dev} {n}"),
     ("sensor_max", "sensor", 0.001, "{s}={n} max={l}"),
-    ("sensor_reverse", "sensor", 0.0, "limit={l} {s}={n}"),
-    ("sensor_above", "sensor", 0.0, "is {s} {n} above {l}?"),
+    ("add_howmuch", "add", 0.0, "how much is {a}+{b}?"),
+    ("add_question", "add", 0.0, "what is {a}+{b}?"),
+    ("add_is", "add", 0.0, "{a}+{b} is"),
+    ("add_plus_is", "add", 0.0, "{a} plus {b} is"),
+    ("sub_question", "sub", 0.0, "what is {a}-{b}?"),
+    ("unit_to", "unit", 0.0, "{n} {u} to {v}"),
+    ("unit_as", "unit", 0.0, "{n} {u} as {v} ="),
+    ("unit_are", "unit", 0.0, "how many {v} are {n} {u}?"),
+    ("unit_give", "unit", 0.0, "{v} for {n} {u}:"),
+    ("unit_into", "unit", 0.0, "change {n} {u} into {v}"),
+    ("home_at", "set", 0.0, "set the {room} {dev} at {n}"),
+    ("home_in", "set", 0.0, "set {dev} in the {room} to {n}"),
+    ("home_bare", "set", 0.0, "set {room} {dev} {n}"),
+    ("home_level", "set", 0.0, "turn the {room} {dev} to {n}"),
     ("sensor_colon", "sensor", 0.0, "{s}: {n}, limit: {l}"),
-    ("sensor_gt", "sensor", 0.0, "{s} {n} > {l}?"),
-    ("sensor_bare", "sensor", 0.0, "{s} {n} limit {l}"),
+    ("sensor_is_max", "sensor", 0.0, "{s} is {n}, max {l}:"),
+    ("sensor_with", "sensor", 0.0, "{s} {n} with limit {l}:"),
+    ("sensor_above", "sensor", 0.0, "is {s} {n} above {l}?"),
 )
 
 _FAMILY_DOMAIN = {

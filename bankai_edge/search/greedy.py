@@ -29,6 +29,7 @@ Gains = dict[tuple[int, int], NDArray[np.float32]]
 Gradient = Callable[[Flips, NDArray[np.intp]], Gains]
 """Gains under flips, counting the controls with these indices."""
 
+MIN_GAIN = 0.002  # of J: an exchange of flips that brings less is not worth its evaluation
 NEAR = 5.0  # controls with at least this margin are evaluated only at a full check
 FULL_CHECK_EVERY = 4  # accepts
 MAX_STEP = 16  # flips that are tried together: estimates of more of them add up badly
@@ -172,7 +173,7 @@ class BitSearch:
             now, verdict = self.search.fitness(trial)
             gone = f", {len(flips) - len(base)} out" if base != flips else ""
             self._log(f"{len(chosen)} bits{gone}: J {j:.4f} -> {now:.4f}", verdict, trial)
-            if now <= j:
+            if now <= j + (MIN_GAIN if base != flips else 0.0):
                 rejects += 1
                 if step == 1:
                     tried.add(chosen[0])
