@@ -10,8 +10,8 @@
 enum {
     WORD = 128,                /* entries of one word's tables: 64 + 32 + 32 */
     BLOCK = WORD * BK_AVX512_WORDS,
-    GEMM_BLOCKS = 4,           /* 9 KB of a tile's weights, in L1 for all vectors */
-    GEMM_VECTORS = 64,         /* 8 KB of tables each, in L2 for all tiles */
+    GEMM_BLOCKS = 4,           /* 18 KB of two tiles' weights, in L1 for all vectors */
+    GEMM_VECTORS = 32,         /* 8 KB of tables each, in L2 for all tiles */
 };
 
 static size_t act_bytes(uint32_t cols) {
@@ -24,13 +24,13 @@ static inline int16_t *tables_of(const void *act, uint32_t cols) {
 
 /* ---- tables ------------------------------------------------------------------------------- */
 
-/* Weights 0 and 2 of a pair of columns in entry 0..31, by two of the entry's bits. */
-static inline __m512i pair_weights(int low, int high) {
+/* Of a pair of columns in entry 0..31: weight 2 where the entry has the bit, else 0. */
+static inline __m512i pair_weights(short low, short high) {
     __m512i entry = _mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16,
                                      15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    __m512i a = _mm512_maskz_set1_epi16(_mm512_test_epi16_mask(entry, _mm512_set1_epi16((short)low)), 2);
-    __m512i b = _mm512_maskz_set1_epi16(_mm512_test_epi16_mask(entry, _mm512_set1_epi16((short)high)), 512);
-    return _mm512_or_si512(a, b);
+    __mmask32 a = _mm512_test_epi16_mask(entry, _mm512_set1_epi16(low));
+    __mmask32 b = _mm512_test_epi16_mask(entry, _mm512_set1_epi16(high));
+    return _mm512_or_si512(_mm512_maskz_set1_epi16(a, 2), _mm512_maskz_set1_epi16(b, 512));
 }
 
 static inline __m512i pair(const int8_t *q) {
@@ -65,24 +65,29 @@ static void quantise(const float *x, uint32_t cols, void *act) {
 
 /* ---- products ----------------------------------------------------------------------------- */
 
-/* Add n blocks of a tile to f. */
-static inline __attribute__((always_inline)) void add_blocks(const uint8_t *w, const int16_t *table,
+/* Add n blocks of one or two tiles, `next` bytes apart, to f. Two share each look-up table's loads,
+ * and as two streams they come faster from memory: stream fetches them ahead. */
+static inline __attribute__((always_inline)) void add_blocks(const uint8_t *w, size_t next,
+                                                             int tiles, bool stream,
+                                                             const int16_t *table,
                                                              const bk_act_block *info, uint32_t n,
                                                              bk_avx512_sums *f) {
+    const int regs = BK_AVX512_REGS * tiles;
     for (uint32_t b = 0; b < n; b++, w += BK_AVX512_BLOCK_BYTES, table += BLOCK) {
-        __m512i dots[BK_AVX512_REGS];
-#pragma GCC unroll 4
-        for (int i = 0; i < BK_AVX512_REGS; i++) dots[i] = _mm512_set1_epi16((short)-info[b].sum);
+        __m512i dots[2 * BK_AVX512_REGS];
 #pragma GCC unroll 8
+        for (int i = 0; i < regs; i++) dots[i] = _mm512_set1_epi16((short)-info[b].sum);
+#pragma GCC unroll 1
         for (int k = 0; k < BK_AVX512_WORDS; k++) {
             const int16_t *t = table + k * WORD;
             __m512i t0 = _mm512_load_si512(t), t1 = _mm512_load_si512(t + 32);
             __m512i t2 = _mm512_load_si512(t + 64), t3 = _mm512_load_si512(t + 96);
-#pragma GCC unroll 4
-            for (int i = 0; i < BK_AVX512_REGS; i++) {
-                const uint8_t *at = w + k * BK_AVX512_WORD_BYTES + 64 * i;
+#pragma GCC unroll 8
+            for (int i = 0; i < regs; i++) {
+                const uint8_t *at = w + (i < BK_AVX512_REGS ? 0 : next) + k * BK_AVX512_WORD_BYTES;
+                at += 64 * (i % BK_AVX512_REGS);
                 __m512i word = _mm512_load_si512(at);
-                _mm_prefetch((const char *)at + BK_AVX512_AHEAD, _MM_HINT_T0);
+                if (stream) _mm_prefetch((const char *)at + BK_AVX512_AHEAD, _MM_HINT_T0);
                 __m512i sum = _mm512_permutexvar_epi16(_mm512_srli_epi16(word, 11), t3);
                 sum = _mm512_add_epi16(sum, _mm512_permutexvar_epi16(_mm512_srli_epi16(word, 6), t2));
                 dots[i] = _mm512_add_epi16(dots[i], _mm512_permutex2var_epi16(t0, word, t1));
@@ -90,40 +95,53 @@ static inline __attribute__((always_inline)) void add_blocks(const uint8_t *w, c
             }
         }
         __m512 scale = _mm512_set1_ps(info[b].scale);
-#pragma GCC unroll 4
-        for (int i = 0; i < BK_AVX512_REGS; i++) bk_avx512_add(f, i, dots[i], w, scale);
+#pragma GCC unroll 8
+        for (int i = 0; i < regs; i++)
+            bk_avx512_add(&f[i / BK_AVX512_REGS], i % BK_AVX512_REGS, dots[i],
+                          w + (i < BK_AVX512_REGS ? 0 : next), scale);
     }
+}
+
+/* Blocks [b0, b0 + n) of one or two tiles from `row` on, and one vector; y holds the sums of the
+ * blocks before. */
+static inline __attribute__((always_inline)) void add_tiles(const bk_mat *w, const void *act,
+                                                            uint32_t b0, uint32_t n, int tiles,
+                                                            bool stream, float *y, uint32_t row,
+                                                            uint32_t row1) {
+    const uint8_t *from = bk_avx512_tile(w, row) + (size_t)b0 * BK_AVX512_BLOCK_BYTES;
+    size_t next = (size_t)(w->cols / BK_Q1_COLS) * BK_AVX512_BLOCK_BYTES;
+    bk_avx512_sums f[2];
+#pragma GCC unroll 2
+    for (int i = 0; i < tiles; i++) {
+        if (b0)
+            bk_avx512_load(&f[i], y, row + (uint32_t)i * BK_AVX512_ROWS, row1);
+        else
+            bk_avx512_zero(&f[i]);
+    }
+    add_blocks(from, next, tiles, stream, tables_of(act, w->cols) + (size_t)b0 * BLOCK,
+               bk_act_blocks(act, w->cols) + b0, n, f);
+#pragma GCC unroll 2
+    for (int i = 0; i < tiles; i++)
+        bk_avx512_store(&f[i], y, row + (uint32_t)i * BK_AVX512_ROWS, row1);
 }
 
 static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint32_t row1) {
-    const bk_act_block *info = bk_act_blocks(act, w->cols);
-    const int16_t *tables = tables_of(act, w->cols);
-    for (uint32_t row = row0; row < row1; row += BK_AVX512_ROWS) {
-        bk_avx512_sums f;
-        bk_avx512_zero(&f);
-        add_blocks(bk_avx512_tile(w, row), tables, info, w->cols / BK_Q1_COLS, &f);
-        bk_avx512_store(&f, y, row, row1);
-    }
+    uint32_t row = row0, blocks = w->cols / BK_Q1_COLS;
+    for (; row + BK_AVX512_ROWS < row1; row += 2 * BK_AVX512_ROWS)
+        add_tiles(w, act, 0, blocks, 2, true, y, row, row1);
+    if (row < row1) add_tiles(w, act, 0, blocks, 1, true, y, row, row1);
 }
 
-/* Blocks [b0, b0 + nb) of all rows for n vectors; y holds the sums of the blocks before. */
+/* Some blocks of all rows, for n vectors. */
 static void gemm_blocks(const bk_mat *w, const uint8_t *act, uint32_t n, float *y, size_t stride,
-                        uint32_t row0, uint32_t row1, uint32_t b0, uint32_t nb) {
+                        uint32_t row0, uint32_t row1, uint32_t b0, uint32_t blocks) {
     size_t bytes = act_bytes(w->cols);
-    for (uint32_t row = row0; row < row1; row += BK_AVX512_ROWS) {
-        const uint8_t *tile = bk_avx512_tile(w, row) + (size_t)b0 * BK_AVX512_BLOCK_BYTES;
-        for (uint32_t t = 0; t < n; t++) {
-            const bk_act_block *info = bk_act_blocks(act + t * bytes, w->cols) + b0;
-            const int16_t *tables = tables_of(act + t * bytes, w->cols) + (size_t)b0 * BLOCK;
-            bk_avx512_sums f;
-            if (b0)
-                bk_avx512_load(&f, y + t * stride, row, row1);
-            else
-                bk_avx512_zero(&f);
-            add_blocks(tile, tables, info, nb, &f);
-            bk_avx512_store(&f, y + t * stride, row, row1);
-        }
-    }
+    uint32_t row = row0;
+    for (; row + BK_AVX512_ROWS < row1; row += 2 * BK_AVX512_ROWS)
+        for (uint32_t t = 0; t < n; t++)
+            add_tiles(w, act + t * bytes, b0, blocks, 2, false, y + t * stride, row, row1);
+    for (uint32_t t = 0; t < n && row < row1; t++)
+        add_tiles(w, act + t * bytes, b0, blocks, 1, false, y + t * stride, row, row1);
 }
 
 static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t stride,
