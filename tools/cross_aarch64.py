@@ -61,7 +61,7 @@ def library(out: Path) -> list[Path]:
         objects.append(compile_one(source, out, [*STRICT, *flags]))
     for source in sorted((zcbor / "src").glob("zcbor_[cde]*.c")):
         objects.append(compile_one(source, out, ["-w", *include]))
-    for name in ("bk_cpu.c", "bk_cpu_crc.c"):
+    for name in ("bk_cpu.c", "bk_cpu_crc.c", "bk_pool.c"):
         objects.append(compile_one(PORT / name, out, ["-D_GNU_SOURCE"]))
     return objects
 
