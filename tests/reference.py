@@ -329,32 +329,31 @@ class Float64(Exact):
         rms = np.sqrt((x * x).mean(axis=-1, keepdims=True) + float(self.eps))
         return x / rms * self.vecs[name].astype(float)
 
-    def token(self, token: int) -> np.ndarray:
-        """Append one token; its logits [vocab]."""
-        x = self.full["token_embd.weight"][token]
-        position = len(self.k[0])
-        turns = np.array([t * position % 2**64 / 2**64 for t in self.rope.turns])
-        angles = (np.cos(2 * np.pi * turns) * self.scale, np.sin(2 * np.pi * turns) * self.scale)
-        group = self.heads // self.kv_heads
+    def logits(self, tokens: list[int]) -> np.ndarray:
+        """Logits [n, vocab] of every position, all tokens at once."""
+        n, group = len(tokens), self.heads // self.kv_heads
+        w = self.full
+        x = w["token_embd.weight"][tokens]
+        turns = np.array([[t * p % 2**64 / 2**64 for t in self.rope.turns] for p in range(n)])
+        angle = 2 * np.pi * turns[:, None]  # [n, 1, dim / 2]
+        angles = (np.cos(angle) * self.scale, np.sin(angle) * self.scale)
+        future = np.triu(np.full((n, n), -np.inf), 1)
         for i in range(self.layers):
             blk = f"blk.{i}."
             a = self.norm(x, blk + "attn_norm.weight")
-            q, k, v = (
-                (self.full[f"{blk}attn_{p}.weight"] @ a).reshape(-1, self.dim) for p in "qkv"
-            )
+            q, k, v = ((a @ w[f"{blk}attn_{p}.weight"].T).reshape(n, -1, self.dim) for p in "qkv")
             q = self.rotate(self.norm(q, blk + "attn_q_norm.weight"), angles)
-            self.k[i].append(self.rotate(self.norm(k, blk + "attn_k_norm.weight"), angles))
-            self.v[i].append(v)
-            keys, values = (np.repeat(np.array(c[i]), group, axis=1) for c in (self.k, self.v))
-            scores = np.einsum("hd,thd->ht", q, keys) / np.sqrt(self.dim)
-            p = np.exp(scores - scores.max(axis=1, keepdims=True))
-            out = np.einsum("ht,thd->hd", p / p.sum(axis=1, keepdims=True), values).reshape(-1)
-            x = x + self.full[blk + "attn_output.weight"] @ out
+            k = self.rotate(self.norm(k, blk + "attn_k_norm.weight"), angles)
+            k, v = (np.repeat(c, group, axis=1) for c in (k, v))
+            scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(self.dim) + future
+            p = np.exp(scores - scores.max(axis=2, keepdims=True))
+            out = np.einsum("hqk,khd->qhd", p / p.sum(axis=2, keepdims=True), v).reshape(n, -1)
+            x = x + out @ w[blk + "attn_output.weight"].T
             a = self.norm(x, blk + "ffn_norm.weight")
-            gate, up = (self.full[f"{blk}ffn_{p}.weight"] @ a for p in ("gate", "up"))
-            x = x + self.full[blk + "ffn_down.weight"] @ (gate / (1 + np.exp(-gate)) * up)
-        head = "output.weight" if "output.weight" in self.full else "token_embd.weight"
-        return self.full[head] @ self.norm(x, "output_norm.weight")
+            gate, up = (a @ w[f"{blk}ffn_{p}.weight"].T for p in ("gate", "up"))
+            x = x + (gate / (1 + np.exp(-gate)) * up) @ w[blk + "ffn_down.weight"].T
+        head = "output.weight" if "output.weight" in w else "token_embd.weight"
+        return self.norm(x, "output_norm.weight") @ w[head].T
 
 
 def logits_hash(rows: np.ndarray) -> str:
