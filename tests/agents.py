@@ -24,8 +24,11 @@ START_S = 20.0
 
 
 def make_patch(model: Model, name: str, rows: Sequence[int], *, layer: int = 0) -> bytes:
-    """A bound patch that negates these rows of a layer's gate projection; .bkp bytes."""
-    patch = Patch(name=name, rows=tuple((layer, 4, row) for row in rows))
+    """A bound patch that negates these rows (of 256) of a layer's o_proj; .bkp bytes.
+
+    In layer 0 of the nano some dozens of them change most answers.
+    """
+    patch = Patch(name=name, rows=tuple((layer, 3, row) for row in rows))
     crc = _patch.row_crc(model.core, encode(patch))
     return encode(replace(patch, model_id=model.id, crc=crc))
 

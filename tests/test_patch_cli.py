@@ -170,4 +170,4 @@ def test_show_imports_neither_numpy_nor_the_engine(tmp_path: Path) -> None:
         "heavy = {'numpy', 'rich', 'bankai_edge._engine', 'bankai_edge.model'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", script, "patch", "show", str(path)], check=True)
+    subprocess.run([sys.executable, "-c", script, "patch", "show", str(path)], check=True, cwd="/")
