@@ -80,9 +80,9 @@ def throttle_marks(root: Path = ROOT) -> dict[str, int]:
         value = _text(root, str(path.relative_to(root)))
         if value is not None and value.isdigit():
             marks[f"{path.parent.parent.name} {path.name}"] = int(value)
-    pi = _text(root, "sys/devices/platform/soc/soc:firmware/get_throttled")
-    if pi is not None:
-        marks["get_throttled"] = int(pi, 16)
+    for path in (root / "sys/devices/platform").glob("soc*/*firmware/get_throttled"):
+        if flags := _text(root, str(path.relative_to(root))):
+            marks["get_throttled"] = int(flags, 16)
     return marks
 
 
