@@ -1,4 +1,4 @@
-"""Products of one matrix and one vector (GEMV): every kernel, every shape of a model."""
+"""Products of one matrix with one vector (GEMV) and with many: every kernel, every shape."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from bankai_edge.bench.bandwidth import read_bandwidth
 from bankai_edge.bench.timing import repeat
 
 Shape = tuple[int, int]  # rows, columns
+VECTORS = 64  # of a GEMM, as in a step of prefill
+LARGEST_GEMM = 1 << 27  # weights; beyond are heads, of which prefill needs one row of results
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class KernelRow:
 
 @dataclass(frozen=True)
 class ProductSpeed:
-    """Bytes of weights per second, and their share of the read bandwidth at the same size."""
+    """One vector: bytes of weights per second, and their share of the read bandwidth at the same
+    size. VECTORS vectors: multiply-adds per second; None for a head."""
 
     kernel: str
     threads: int
@@ -33,6 +36,7 @@ class ProductSpeed:
     cols: int
     bytes_per_s: float
     read_share: float
+    macs_per_s: float | None
 
 
 def kernel_rows() -> list[KernelRow]:
@@ -62,7 +66,12 @@ def product_speeds(
             matrix.run(times)
             took = repeat(lambda m=matrix, n=times: m.run(n), budget=budget)  # type: ignore[misc]
             speed = len(blocks) * times / took.p50
-            found.append(ProductSpeed(kernel, threads, rows, cols, speed, speed / roof))
+            macs = None
+            if rows * cols <= LARGEST_GEMM:
+                many = _engine.Products(kernel, blocks, rows, cols, VECTORS, pool)
+                many.run()
+                macs = rows * cols * VECTORS / repeat(many.run, least=2, budget=budget).p50
+            found.append(ProductSpeed(kernel, threads, rows, cols, speed, speed / roof, macs))
     return found
 
 

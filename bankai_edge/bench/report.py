@@ -92,6 +92,7 @@ class Report:
                     "cols": p.cols,
                     "gb_per_s": p.bytes_per_s / 1e9,
                     "read_share": p.read_share,
+                    "gemm_gmac_per_s": p.macs_per_s / 1e9 if p.macs_per_s else None,
                 }
                 for p in self.products
             ],

@@ -187,8 +187,9 @@ def _print_products(report: Report) -> None:
     rows = [
         [
             p.kernel, str(p.threads), f"{p.rows} x {p.cols}", f"{p.bytes_per_s / 1e9:.2f}",
-            f"{p.read_share:.0%}",
+            f"{p.read_share:.0%}", f"{p.macs_per_s / 1e9:.0f}" if p.macs_per_s else "",
         ]
         for p in report.products
     ]  # fmt: skip
-    _table(["GEMV", "threads", "shape", "GB/s", "of read bandwidth"], rows, "<>>>>")
+    header = ["product", "threads", "shape", "GB/s", "of read bandwidth", "64 vectors: GMAC/s"]
+    _table(header, rows, "<>>>>>")
