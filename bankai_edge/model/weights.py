@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bankai_edge import _engine
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
+from bankai_edge.model import gguf_metadata
 from bankai_edge.model.kernels import choose_kernel, choose_threads
 from bankai_edge.model.overlays import Overlays
 from bankai_edge.model.refusals import model_error
@@ -103,6 +104,12 @@ class Model:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that the file carries."""
         return Tokenizer(self._map, str(self.path))
+
+    @cached_property
+    def has_chat_template(self) -> bool:
+        """Whether the file says how to talk to it; otherwise it only continues text."""
+        key = "tokenizer.chat_template"
+        return bool(gguf_metadata.lookup(self._map, key).get(key))
 
     @cached_property
     def overlays(self) -> Overlays:
