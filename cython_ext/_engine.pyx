@@ -124,6 +124,12 @@ cdef class Model:
         if self.packed_bytes:
             self._model.writable = writable
 
+    def needs(self, str kernel not None, uint32_t ctx, uint32_t batch=32, uint32_t threads=1):
+        """(bytes of packed weights, bytes of a state) on this kernel; nothing is allocated."""
+        cdef bk_model m = self._model
+        m.kernel = kernel_named(kernel)
+        return (bk_model_packed_bytes(&m, m.kernel), bk_state_bytes(&m, ctx, batch, threads))
+
     def pack_intact(self):
         """Whether the packed weights are, to the byte, what the buffer's weights give."""
         cdef size_t n = bk_model_largest_pack(&self._model)

@@ -33,6 +33,24 @@ class Shape:
     rope_scale: float
 
 
+def open_core(path: Path, *, writable: bool = False) -> tuple[mmap.mmap, _engine.Model]:
+    """Map and check a file without laying its weights out; errors as `Model`'s."""
+    access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise IncompatibleError(f"{path} is empty", expected="a GGUF file")
+            mapped = mmap.mmap(file.fileno(), 0, access=access)
+    except OSError as error:
+        raise BankaiError(
+            f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
+        ) from error
+    try:
+        return mapped, _engine.Model(mapped, writable)
+    except CoreError as error:
+        raise model_error(path, error) from None
+
+
 class Model:
     """Weights of one GGUF file, laid out for one kernel. Several sessions may share it.
 
@@ -57,20 +75,7 @@ class Model:
         """
         self.path = path
         kernel = choose_kernel(kernel)
-        access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
-        try:
-            with path.open("rb") as file:
-                if path.stat().st_size == 0:
-                    raise IncompatibleError(f"{path} is empty", expected="a GGUF file")
-                self._map = mmap.mmap(file.fileno(), 0, access=access)
-        except OSError as error:
-            raise BankaiError(
-                f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
-            ) from error
-        try:
-            self.core = _engine.Model(self._map, writable)
-        except CoreError as error:
-            raise model_error(path, error) from None
+        self._map, self.core = open_core(path, writable=writable)
         self.threads = choose_threads(threads, len(self._map))
         self.pool = _engine.Pool(self.threads) if self.threads > 1 else None
         try:
