@@ -64,19 +64,27 @@ class Sampler:
 
     def pick(self, logits: NDArray[np.float32], tokens: Sequence[int] = ()) -> int:
         """The next token, given logits [vocab] and the text so far."""
+        if self.sampling.temperature == 0:
+            return int(self._penalised(logits, tokens).argmax())
+        ids, p = self.choices(logits, tokens)
+        share = np.cumsum(p)
+        at = int(np.searchsorted(share, self._uniform() * share[-1], side="right"))
+        return int(ids[min(at, len(ids) - 1)])
+
+    def choices(
+        self, logits: NDArray[np.float32], tokens: Sequence[int] = ()
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """What may be drawn at a temperature above 0: ids, likeliest first, and probabilities."""
         s = self.sampling
         logits = self._penalised(logits, tokens)
-        if s.temperature == 0:
-            return int(logits.argmax())
         ids = most_likely(logits, s.top_k or len(logits))
         x = logits[ids].astype(np.float64)
         p = np.exp(x - x[0])
         share = np.cumsum(p) / p.sum()
         keep = min(int(np.searchsorted(share, s.top_p)) + 1, len(ids)) if s.top_p < 1 else len(ids)
         keep = min(keep, max(1, int((p >= s.min_p).sum())))
-        weight = np.cumsum(np.exp((x[:keep] - x[0]) / s.temperature))
-        at = int(np.searchsorted(weight, self._uniform() * weight[-1], side="right"))
-        return int(ids[min(at, keep - 1)])
+        weights = np.exp((x[:keep] - x[0]) / s.temperature)
+        return ids[:keep], weights / weights.sum()
 
     def _penalised(self, logits: NDArray[np.float32], tokens: Sequence[int]) -> NDArray[np.float32]:
         s = self.sampling
