@@ -180,7 +180,8 @@ static void peak_part(void *arg, uint32_t part, uint32_t parts) {
 static void bench_peak(void) {
 #if defined(__x86_64__)
     for (int wide = 0; wide < 2; wide++) {
-        if (!(wide ? __builtin_cpu_supports("avx512vnni") : __builtin_cpu_supports("avx2"))) continue;
+        bool vnni = __builtin_cpu_supports("avx512vnni"), avx2 = __builtin_cpu_supports("avx2");
+        if (!(wide ? vnni : avx2)) continue;
         peak_job job = {wide, 3000000};
         double seconds[MAX_RUNS];
         for (unsigned r = 0; r < runs; r++) {

@@ -1,7 +1,8 @@
 /* avx2.h: what the AVX2 kernels share: one packed layout, quantisation, vectors.
  *
  * Packed: tiles of 64 rows, each sequential in memory. Per block of 128 columns a tile has, for
- * each byte of 8 columns i = 0..15, that byte of rows 0..31 and of rows 32..63; then 64 fp16 scales.
+ * each byte of 8 columns i = 0..15, that byte of rows 0..31 and of rows 32..63; then 64 fp16
+ * scales.
  */
 #ifndef BK_AVX2_H
 #define BK_AVX2_H

@@ -44,8 +44,9 @@ static void make_tables(const int8_t *q, uint32_t cols, uint8_t *table) {
     for (uint32_t j = 0; j < cols; j += 4, q += 4, table += TABLE) {
         __m256i a = pair(q), b = pair(q + 2);
         __m256i set = _mm256_add_epi16(_mm256_maddubs_epi16(w01, a), _mm256_maddubs_epi16(w23, b));
-        __m256i all = _mm256_add_epi16(_mm256_maddubs_epi16(ones, a), _mm256_maddubs_epi16(ones, b));
-        __m256i entry = _mm256_add_epi16(_mm256_sub_epi16(set, all), _mm256_set1_epi16(BIAS));
+        __m256i a_all = _mm256_maddubs_epi16(ones, a), b_all = _mm256_maddubs_epi16(ones, b);
+        __m256i entry = _mm256_sub_epi16(set, _mm256_add_epi16(a_all, b_all));
+        entry = _mm256_add_epi16(entry, _mm256_set1_epi16(BIAS));
         __m256i low = _mm256_and_si256(entry, _mm256_set1_epi16(31));
         __m256i both = _mm256_packus_epi16(low, _mm256_srli_epi16(entry, 5));
         both = _mm256_permute4x64_epi64(both, 0xd8);
@@ -102,20 +103,20 @@ static inline __attribute__((always_inline)) void block_dots(const uint8_t *w, c
 }
 
 /* f[64] += n blocks of a tile. */
-static inline __attribute__((always_inline)) void add_blocks(const uint8_t *w, const uint8_t *tables,
+static inline __attribute__((always_inline)) void add_blocks(const uint8_t *w, const uint8_t *table,
                                                              const bk_act_block *info, uint32_t n,
                                                              bool stream, float *f) {
-    for (uint32_t b = 0; b < n; b++, w += BK_AVX2_BLOCK_BYTES, tables += BLOCK) {
+    for (uint32_t b = 0; b < n; b++, w += BK_AVX2_BLOCK_BYTES, table += BLOCK) {
         __m256i dots[BK_AVX2_REGS][2];
         __m256 scale = _mm256_set1_ps(info[b].scale);
-        block_dots(w, tables, stream, dots);
+        block_dots(w, table, stream, dots);
 #pragma GCC unroll 2
         for (int r = 0; r < BK_AVX2_REGS; r++) {
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) { /* rows 8 i .. 8 i + 7 */
                 const uint8_t *d = w + BK_AVX2_SCALES_AT + 64 * r + 16 * i;
-                __m256i half = dots[r][i & 1];
-                __m128i eight = i < 2 ? _mm256_castsi256_si128(half) : _mm256_extracti128_si256(half, 1);
+                __m128i eight = _mm256_castsi256_si128(dots[r][i & 1]);
+                if (i & 2) eight = _mm256_extracti128_si256(dots[r][i & 1], 1);
                 bk_avx2_add(f + 32 * r + 8 * i, _mm256_cvtepi16_epi32(eight),
                             _mm_load_si128((const __m128i *)(const void *)d), scale);
             }
@@ -143,19 +144,24 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
         add_tile(w, act, 0, w->cols / BK_Q1_COLS, true, y, row, row1);
 }
 
+/* Some blocks of all rows, for n vectors. */
+static void gemm_blocks(const bk_mat *w, const uint8_t *act, uint32_t n, float *y, size_t stride,
+                        uint32_t row0, uint32_t row1, uint32_t b0, uint32_t blocks) {
+    size_t bytes = act_bytes(w->cols);
+    for (uint32_t row = row0; row < row1; row += BK_AVX2_ROWS)
+        for (uint32_t t = 0; t < n; t++)
+            add_tile(w, act + t * bytes, b0, blocks, false, y + t * stride, row, row1);
+}
+
 static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t stride,
                  uint32_t row0, uint32_t row1) {
     uint32_t blocks = w->cols / BK_Q1_COLS;
-    size_t bytes = act_bytes(w->cols);
-    for (uint32_t t0 = 0; t0 < n; t0 += GEMM_VECTORS) {
-        uint32_t t1 = n - t0 < GEMM_VECTORS ? n : t0 + GEMM_VECTORS;
-        for (uint32_t b = 0; b < blocks; b += GEMM_BLOCKS) {
-            uint32_t some = blocks - b < GEMM_BLOCKS ? blocks - b : GEMM_BLOCKS;
-            for (uint32_t row = row0; row < row1; row += BK_AVX2_ROWS)
-                for (uint32_t t = t0; t < t1; t++)
-                    add_tile(w, (const uint8_t *)act + t * bytes, b, some, false, y + t * stride, row,
-                             row1);
-        }
+    for (uint32_t t = 0; t < n; t += GEMM_VECTORS) {
+        const uint8_t *from = (const uint8_t *)act + t * act_bytes(w->cols);
+        uint32_t vectors = n - t < GEMM_VECTORS ? n - t : GEMM_VECTORS;
+        for (uint32_t b = 0; b < blocks; b += GEMM_BLOCKS)
+            gemm_blocks(w, from, vectors, y + t * stride, stride, row0, row1, b,
+                        blocks - b < GEMM_BLOCKS ? blocks - b : GEMM_BLOCKS);
     }
 }
 

@@ -1,8 +1,8 @@
 /* avx2_maddubs.c: bits expanded to bytes 0 and 1, and PMADDUBSW: four columns of 8 rows at once.
  *
  * A row's two int16 hold the sums of 64 q of a block each, at most 64 * 127; twice their sum, less
- * the sum of all q, is the dot product. A group of 8 rows is rows 4 g .. 4 g + 3 of the first half of
- * 32 rows and the same of the second half, since PSHUFB stays within a half.
+ * the sum of all q, is the dot product. A group of 8 rows is rows 4 g .. 4 g + 3 of the first half
+ * of 32 rows and the same of the second half, since PSHUFB stays within a half.
  */
 #include "avx2.h"
 
@@ -39,7 +39,8 @@ static inline void add_group(float *f, uint32_t rows, __m256i sums, const uint8_
     __m128i low = _mm_loadl_epi64((const __m128i *)(const void *)(scales + 2 * rows));
     __m128i high = _mm_loadl_epi64((const __m128i *)(const void *)(scales + 2 * (rows + 16)));
     __m256 d = _mm256_cvtph_ps(_mm_unpacklo_epi64(low, high));
-    __m256 c = _mm256_mul_ps(_mm256_cvtepi32_ps(dots), _mm256_mul_ps(d, _mm256_set1_ps(info->scale)));
+    __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(info->scale));
+    __m256 c = _mm256_mul_ps(_mm256_cvtepi32_ps(dots), scale);
     __m128 c0 = _mm256_castps256_ps128(c), c1 = _mm256_extractf128_ps(c, 1);
     _mm_storeu_ps(f + rows, _mm_add_ps(_mm_loadu_ps(f + rows), c0));
     _mm_storeu_ps(f + rows + 16, _mm_add_ps(_mm_loadu_ps(f + rows + 16), c1));
@@ -105,7 +106,8 @@ static void expand(const uint8_t *w, uint8_t *to) {
 
 /* SIDE groups from w on by two vectors: int16 sums [2, SIDE, 16]. */
 static void multiply(const uint8_t *w, const int8_t *q0, const int8_t *q1, __m256i *to) {
-    __m256i a0 = _mm256_setzero_si256(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    __m256i a0 = _mm256_setzero_si256(), a1 = a0, a2 = a0, a3 = a0;
+    __m256i b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     for (int s = 0; s < STEPS; s++, w += STEP_BYTES, q0 += 4, q1 += 4) {
         __m256i x = four(q0), y = four(q1), w0 = bk_avx2_load(w), w1 = bk_avx2_load(w + 32);
         a0 = _mm256_add_epi16(a0, _mm256_maddubs_epi16(w0, x));
@@ -122,38 +124,56 @@ static void multiply(const uint8_t *w, const int8_t *q0, const int8_t *q1, __m25
     to[4] = b0, to[5] = b1, to[6] = b2, to[7] = b3;
 }
 
-/* Add one vector's sums of SIDE groups from g on to rows [row, row1) of y. */
-static void add_sums(const __m256i *sums, uint32_t g, const uint8_t *scales,
-                     const bk_act_block *info, bool first, float *y, uint32_t n) {
+/* One block's product with one tile: where everything of it lies. */
+typedef struct {
+    const uint8_t *bytes, *scales; /* expanded weights; fp16 [BK_AVX2_ROWS] */
+    const uint8_t *act;            /* the first vector's q of this block */
+    size_t info_at;                /* from there to the block's scale and sum */
+    size_t act_bytes, stride;
+    uint32_t rows; /* of the tile that exist */
+    bool first;    /* of the row's blocks */
+} block_product;
+
+/* Add one vector's sums of SIDE groups from g on; y: of the tile's rows. */
+static void add_sums(const block_product *p, const __m256i *sums, uint32_t g, uint32_t t,
+                     float *y) {
     _Alignas(32) float f[BK_AVX2_ROWS] = {0};
-    if (!first) bk_avx2_copy(f, y, n);
-    for (uint32_t i = 0; i < SIDE; i++) add_group(f, group_row(g + i), sums[i], scales, info);
-    for (uint32_t i = group_row(g); i < group_row(g) + 8 * SIDE && i < n; i++) y[i] = f[i];
+    bk_act_block info;
+    memcpy(&info, p->act + t * p->act_bytes + p->info_at, sizeof info);
+    y += t * p->stride;
+    if (!p->first) bk_avx2_copy(f, y, p->rows);
+    for (uint32_t i = 0; i < SIDE; i++) add_group(f, group_row(g + i), sums[i], p->scales, &info);
+    uint32_t end = group_row(g) + 8 * SIDE < p->rows ? group_row(g) + 8 * SIDE : p->rows;
+    for (uint32_t i = group_row(g); i < end; i++) y[i] = f[i];
+}
+
+static void multiply_block(const block_product *p, uint32_t n, float *y) {
+    for (uint32_t t = 0; t < n; t += 2) {
+        const int8_t *q0 = (const int8_t *)p->act + t * p->act_bytes;
+        const int8_t *q1 = t + 1 < n ? q0 + p->act_bytes : q0; /* the odd one's partner is itself */
+        for (uint32_t g = 0; g < GROUPS; g += SIDE) {
+            __m256i sums[2 * SIDE];
+            multiply(p->bytes + 32 * g, q0, q1, sums);
+            add_sums(p, sums, g, t, y);
+            if (q1 != q0) add_sums(p, sums + SIDE, g, t + 1, y);
+        }
+    }
 }
 
 static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t stride,
                  uint32_t row0, uint32_t row1) {
     _Alignas(32) uint8_t bytes[STEPS * STEP_BYTES];
-    size_t act_bytes = bk_act_plain_bytes(w->cols);
+    block_product p = {.bytes = bytes, .stride = stride, .act_bytes = bk_act_plain_bytes(w->cols)};
     for (uint32_t row = row0; row < row1; row += BK_AVX2_ROWS) {
         const uint8_t *tile = bk_avx2_tile(w, row);
+        p.rows = row1 - row;
         for (uint32_t b = 0; b < w->cols / BK_Q1_COLS; b++, tile += BK_AVX2_BLOCK_BYTES) {
-            const uint8_t *scales = tile + BK_AVX2_SCALES_AT;
             expand(tile, bytes);
-            for (uint32_t t = 0; t < n; t += 2) {
-                const int8_t *a = (const int8_t *)act + t * act_bytes;
-                const int8_t *c = t + 1 < n ? a + act_bytes : a; /* an odd one's partner is itself */
-                for (uint32_t g = 0; g < GROUPS; g += SIDE) {
-                    __m256i sums[2 * SIDE];
-                    float *at = y + t * stride + row;
-                    size_t from = (size_t)b * BK_Q1_COLS;
-                    multiply(bytes + 32 * g, a + from, c + from, sums);
-                    add_sums(sums, g, scales, bk_act_blocks(a, w->cols) + b, b == 0, at, row1 - row);
-                    if (c != a)
-                        add_sums(sums + SIDE, g, scales, bk_act_blocks(c, w->cols) + b, b == 0,
-                                 at + stride, row1 - row);
-                }
-            }
+            p.scales = tile + BK_AVX2_SCALES_AT;
+            p.act = (const uint8_t *)act + (size_t)b * BK_Q1_COLS;
+            p.info_at = (size_t)((const uint8_t *)(bk_act_blocks(act, w->cols) + b) - p.act);
+            p.first = b == 0;
+            multiply_block(&p, n, y + row);
         }
     }
 }

@@ -38,8 +38,10 @@ static void pack_rows(const bk_mat *w, uint32_t row, uint8_t *tile, uint32_t i) 
     for (uint32_t b = 0; b < w->cols / BK_Q1_COLS; b++, tile += BK_AVX2_BLOCK_BYTES) {
         uint8_t *scales = tile + BK_AVX2_SCALES_AT + 64 * i;
         transpose(rows, b, tile + 32 * i);
-        for (uint32_t j = 0; j < 32; j++)
-            bk_store16_le(scales + 2 * j, row + j < w->rows ? bk_load16_le(rows[j] + b * BK_Q1_BYTES) : 0);
+        for (uint32_t j = 0; j < 32; j++) {
+            uint16_t d = bk_load16_le(rows[j] + b * BK_Q1_BYTES);
+            bk_store16_le(scales + 2 * j, row + j < w->rows ? d : 0);
+        }
     }
 }
 

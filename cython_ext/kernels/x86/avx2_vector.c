@@ -1,5 +1,5 @@
-/* avx2_vector.c: quantisation, norms, gates and attention with 16 lanes in two registers: the lanes,
- * their order and every rounding as in bk_vector.h and bk_math.c. */
+/* avx2_vector.c: quantisation, norms, gates and attention with 16 lanes in two registers: the
+ * lanes, their order and every rounding as in bk_vector.h and bk_math.c. */
 #include "avx2.h"
 #include "bk_fp16.h"
 #include "bk_math.h"
@@ -113,7 +113,7 @@ float bk_avx2_row(const uint8_t *blocks, uint32_t cols, const void *act) {
 /* ---- norm and gate ------------------------------------------------------------------------ */
 
 static inline __m256 weights_at(const bk_vec *w, size_t i) {
-    if (w->type == BK_TYPE_F32) return _mm256_loadu_ps((const float *)(const void *)(w->data + 4 * i));
+    if (w->type == BK_TYPE_F32) return _mm256_castsi256_ps(bk_avx2_load(w->data + 4 * i));
     __m128i h = _mm_loadu_si128((const __m128i *)(const void *)(w->data + 2 * i));
     if (w->type == BK_TYPE_F16) return _mm256_cvtph_ps(h);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));

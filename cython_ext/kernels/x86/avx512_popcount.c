@@ -68,7 +68,8 @@ static inline __attribute__((always_inline)) void block_dots(const uint8_t *w, i
 #pragma GCC unroll 8
         for (int p = PLANES - 2; p >= 0; p--)
             total = _mm512_add_epi16(_mm512_add_epi16(total, total), counts[p][r]);
-        dots[i + r] = _mm512_sub_epi16(_mm512_add_epi16(total, total), _mm512_set1_epi16((short)sum));
+        total = _mm512_add_epi16(total, total);
+        dots[i + r] = _mm512_sub_epi16(total, _mm512_set1_epi16((short)sum));
     }
 }
 

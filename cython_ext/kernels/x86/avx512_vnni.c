@@ -194,8 +194,8 @@ static void multiply_tile(block_product *p, const bk_mat *w, const uint8_t *act,
     }
 }
 
-void bk_avx512_vnni_gemm(const bk_mat *w, const uint8_t *act, size_t act_bytes, uint32_t n, float *y,
-                         size_t stride, uint32_t row0, uint32_t row1) {
+void bk_avx512_vnni_gemm(const bk_mat *w, const uint8_t *act, size_t act_bytes, uint32_t n,
+                         float *y, size_t stride, uint32_t row0, uint32_t row1) {
     block_product p = {.act_bytes = act_bytes, .stride = stride, .row1 = row1};
     for (uint32_t t = 0; t < n; t += PASS)
         for (p.row = row0; p.row < row1; p.row += BK_AVX512_ROWS)
