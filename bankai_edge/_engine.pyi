@@ -6,6 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
+def kernels() -> list[tuple[str, str, bool, str]]:
+    """Name, family, whether this CPU runs it, what it needs; the fastest first."""
+
+class Pool:
+    """Threads that share one computation; one caller at a time."""
+
+    threads: int
+    def __init__(self, threads: int) -> None: ...
+
 class _Overlay(Protocol):
     def capsule(self) -> object: ...
 
@@ -17,7 +26,17 @@ class Model:
     """
 
     def __init__(self, buffer: Buffer, writable: bool = False) -> None: ...
+    packed_bytes: int
     def capsule(self) -> object: ...
+    def pack(self, kernel: str, pool: Pool | None = None, writable: bool = False) -> None:
+        """Run on this kernel from its own layout; `ValueError` when this CPU cannot."""
+    def needs(self, kernel: str, ctx: int, batch: int = 32, threads: int = 1) -> tuple[int, int]:
+        """Bytes of packed weights and of a state on this kernel; nothing is allocated."""
+    def pack_intact(self) -> bool:
+        """Whether the packed weights are, to the byte, what the buffer's weights give."""
+    def packed(self) -> memoryview | None: ...
+    @property
+    def kernel(self) -> str: ...
     @property
     def id(self) -> bytes: ...
     @property
@@ -31,7 +50,9 @@ class State:
     """KV cache and activations of one conversation; `batch` tokens per step of prefill."""
 
     n_bytes: int
-    def __init__(self, model: Model, ctx: int, batch: int = 32) -> None: ...
+    def __init__(
+        self, model: Model, ctx: int, batch: int = 32, pool: Pool | None = None
+    ) -> None: ...
     @property
     def ctx(self) -> int: ...
     @property
@@ -42,3 +63,22 @@ class State:
         """Append int32 tokens [n]; float32 logits [vocab] of the last one, unless None."""
     def forward_all(self, tokens: NDArray[np.int32], logits: NDArray[np.float32]) -> None:
         """Append int32 tokens [n]; float32 logits [n * vocab]."""
+
+class Products:
+    """One matrix (`blocks`: Q1_0 rows) in one kernel's layout, for timing its products."""
+
+    weight_bytes: int
+    vectors: int
+    def __init__(
+        self,
+        kernel: str,
+        blocks: Buffer,
+        rows: int,
+        cols: int,
+        vectors: int = 1,
+        pool: Pool | None = None,
+    ) -> None: ...
+    def run(self, times: int = 1) -> None: ...
+
+def read_all(data: Buffer, pool: Pool | None = None, times: int = 1) -> None:
+    """Read every whole cache line of `data` with all threads, `times` times."""

@@ -3,6 +3,7 @@
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.stdlib cimport free
+from libc.string cimport memcpy
 
 from bk_core cimport *
 
@@ -11,6 +12,66 @@ from bankai_edge.errors import CoreError
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **p, size_t alignment, size_t n)
 
+cdef extern from "sys/mman.h" nogil:
+    int madvise(void *p, size_t n, int advice)
+    enum:
+        MADV_HUGEPAGE
+
+cdef enum:
+    HUGE_PAGE = 1 << 21
+
+
+cdef void *allocate(size_t n) noexcept nogil:
+    """Aligned memory, on huge pages where it is large: a weight sweep else misses the TLB."""
+    cdef void *p = NULL
+    if posix_memalign(&p, HUGE_PAGE if n >= HUGE_PAGE else 64, n):
+        return NULL
+    if n >= HUGE_PAGE:
+        madvise(p, n, MADV_HUGEPAGE)
+    return p
+
+
+def kernels():
+    """(name, family, runs here, needs) of every kernel in this build, the fastest first."""
+    cdef bk_cpu_kernel entry
+    found = []
+    while bk_cpu_kernel_at(<unsigned>len(found), &entry):
+        found.append((entry.kernel.name.decode(), entry.kernel.family.decode(),
+                      bool(entry.runs), entry.needs.decode()))
+    return found
+
+
+cdef const bk_kernel *kernel_named(str name) except NULL:
+    cdef bk_cpu_kernel entry
+    cdef unsigned i = 0
+    while bk_cpu_kernel_at(i, &entry):
+        if entry.kernel.name.decode() == name:
+            if not entry.runs:
+                raise ValueError(f"kernel {name} needs {entry.needs.decode()}")
+            return entry.kernel
+        i += 1
+    raise ValueError(f"no kernel {name}")
+
+
+cdef class Pool:
+    """Threads that share one computation; one caller at a time."""
+
+    cdef bk_pool *_pool
+    cdef readonly uint32_t threads
+
+    def __cinit__(self, uint32_t threads):
+        self.threads = threads
+        self._pool = bk_pool_new(threads)
+        if self._pool == NULL:
+            raise MemoryError(f"{threads} threads cannot be started")
+
+    def __dealloc__(self):
+        bk_pool_free(self._pool)
+
+
+cdef const bk_parallel *parallel_of(Pool pool) noexcept:
+    return bk_pool_parallel(pool._pool) if pool is not None else NULL
+
 
 cdef class Model:
     """Weights in a buffer (bytes, mmap) that this object keeps alive and never copies."""
@@ -18,14 +79,14 @@ cdef class Model:
     cdef const uint8_t[::1] _bytes
     cdef bk_gguf _gguf
     cdef bk_model _model
+    cdef void *_packed
+    cdef readonly size_t packed_bytes
 
     def __init__(self, buffer, bint writable=False):
         self._bytes = buffer
         cdef size_t n = self._bytes.shape[0]
         cdef const uint8_t *p = &self._bytes[0] if n else NULL
         cdef int err
-        if writable and memoryview(buffer).readonly:
-            raise ValueError("writable=True needs a writable buffer")
         with nogil:
             err = bk_gguf_open(&self._gguf, p, n)
         if err:
@@ -35,7 +96,61 @@ cdef class Model:
             err = bk_model_open(&self._model, &self._gguf)
         if err:
             raise CoreError(err, self._model.missing.decode())
-        self._model.writable = writable
+        self._model.crc32c = bk_cpu_crc32c()
+        self._model.writable = writable and not memoryview(buffer).readonly
+
+    def __dealloc__(self):
+        free(self._packed)
+
+    def pack(self, str kernel not None, Pool pool=None, bint writable=False):
+        """Run on this kernel, from weights in its own layout if it has one; before any State.
+
+        `writable` allows in-place flips of that layout.
+        """
+        cdef const bk_kernel *k = kernel_named(kernel)
+        cdef const bk_parallel *par = parallel_of(pool)
+        cdef int err
+        if self._packed != NULL:
+            raise ValueError("the weights are packed already")
+        self.packed_bytes = bk_model_packed_bytes(&self._model, k)
+        if self.packed_bytes:
+            self._packed = allocate(self.packed_bytes)
+            if self._packed == NULL:
+                raise MemoryError(f"{self.packed_bytes} bytes for packed weights")
+        with nogil:
+            err = bk_model_pack(&self._model, k, self._packed, self.packed_bytes, par)
+        if err:
+            raise CoreError(err)
+        if self.packed_bytes:
+            self._model.writable = writable
+
+    def needs(self, str kernel not None, uint32_t ctx, uint32_t batch=32, uint32_t threads=1):
+        """(bytes of packed weights, bytes of a state) on this kernel; nothing is allocated."""
+        cdef bk_model m = self._model
+        m.kernel = kernel_named(kernel)
+        return (bk_model_packed_bytes(&m, m.kernel), bk_state_bytes(&m, ctx, batch, threads))
+
+    def pack_intact(self):
+        """Whether the packed weights are, to the byte, what the buffer's weights give."""
+        cdef size_t n = bk_model_largest_pack(&self._model)
+        cdef void *scratch = allocate(n)
+        cdef int same
+        if scratch == NULL:
+            raise MemoryError(f"{n} bytes to check the packed weights")
+        with nogil:
+            same = bk_model_check_pack(&self._model, scratch, n)
+        free(scratch)
+        return same == 1
+
+    def packed(self):
+        """The packed weights as read-only bytes, or None."""
+        if self._packed == NULL:
+            return None
+        return memoryview(<const uint8_t[:self.packed_bytes]>self._packed)
+
+    @property
+    def kernel(self):
+        return self._model.kernel.name.decode()
 
     def capsule(self):
         """The `bk_model *`, for the other extension modules; valid while this object lives."""
@@ -78,18 +193,22 @@ cdef class State:
 
     cdef bk_state _state
     cdef Model _model
+    cdef Pool _pool
     cdef void *_memory
     cdef object _overlay
     cdef readonly size_t n_bytes
 
-    def __cinit__(self, Model model not None, uint32_t ctx, uint32_t batch=32):
+    def __cinit__(self, Model model not None, uint32_t ctx, uint32_t batch=32, Pool pool=None):
+        cdef uint32_t parts = pool.threads if pool is not None else 1
         self._model = model
-        self.n_bytes = bk_state_bytes(&model._model, &bk_kernel_scalar, ctx, batch)
+        self._pool = pool
+        self.n_bytes = bk_state_bytes(&model._model, ctx, batch, parts)
         if self.n_bytes == 0:
             raise ValueError(f"no state of ctx {ctx}, batch {batch}")
-        if posix_memalign(&self._memory, 64, self.n_bytes):
+        self._memory = allocate(self.n_bytes)
+        if self._memory == NULL:
             raise MemoryError(f"{self.n_bytes} bytes for a context of {ctx} tokens")
-        cdef int err = bk_state_init(&self._state, &model._model, &bk_kernel_scalar, ctx, batch,
+        cdef int err = bk_state_init(&self._state, &model._model, ctx, batch, parallel_of(pool),
                                      self._memory, self.n_bytes)
         if err:
             raise CoreError(err)
@@ -145,3 +264,65 @@ cdef class State:
                 err = bk_forward(&self._state, &tokens[0], n, out)
         if err:
             raise CoreError(err)
+
+
+cdef class Products:
+    """One random matrix in one kernel's layout, for timing its products."""
+
+    cdef const bk_kernel *_kernel
+    cdef bk_mat _mat
+    cdef Pool _pool
+    cdef void *_memory
+    cdef void *_packed
+    cdef void *_act
+    cdef void *_y
+    cdef readonly size_t weight_bytes
+    cdef readonly uint32_t vectors
+
+    def __cinit__(self, str kernel not None, const uint8_t[::1] blocks not None, uint32_t rows,
+                  uint32_t cols, uint32_t vectors=1, Pool pool=None):
+        cdef const bk_kernel *k = kernel_named(kernel)
+        cdef size_t n = <size_t>rows * (cols // 128) * 18
+        cdef uint32_t i
+        if cols % 128 or rows == 0 or <size_t>blocks.shape[0] != n:
+            raise ValueError(f"{blocks.shape[0]} bytes are no {rows} x {cols} of Q1_0")
+        self._kernel, self._pool, self.vectors, self.weight_bytes = k, pool, vectors, n
+        self._memory = allocate(n)
+        self._act = allocate(k.act_bytes(cols) * vectors)
+        self._y = allocate(<size_t>rows * vectors * sizeof(float) + 4 * cols)
+        self._packed = allocate(k.packed_bytes(rows, cols)) if k.packed_bytes != NULL else NULL
+        if not self._memory or not self._act or not self._y or (k.packed_bytes and
+                                                                not self._packed):
+            raise MemoryError(f"a {rows} x {cols} matrix")
+        memcpy(self._memory, &blocks[0], n)
+        self._mat = bk_mat(<const uint8_t *>self._memory, 41, rows, cols, <uint8_t *>self._packed)
+        if k.pack != NULL:
+            k.pack(&self._mat, 0, rows)
+        for i in range(cols):
+            (<float *>self._y)[i] = <float>((i * 37) % 255) - 127
+        for i in range(vectors):
+            k.quantise(<const float *>self._y, cols, <uint8_t *>self._act + i * k.act_bytes(cols))
+
+    def __dealloc__(self):
+        free(self._memory)
+        free(self._packed)
+        free(self._act)
+        free(self._y)
+
+    def run(self, uint32_t times=1):
+        """Multiply `times` times."""
+        cdef const bk_parallel *par = parallel_of(self._pool)
+        cdef uint32_t i
+        with nogil:
+            for i in range(times):
+                bk_measure_multiply(self._kernel, &self._mat, self._act, self.vectors,
+                                    <float *>self._y, par)
+
+
+def read_all(const uint8_t[::1] data not None, Pool pool=None, uint32_t times=1):
+    """Read every whole cache line of `data` with all threads, `times` times."""
+    cdef const bk_parallel *par = parallel_of(pool)
+    cdef const uint8_t *p = &data[0]
+    cdef size_t n = data.shape[0]
+    with nogil:
+        bk_measure_read(p, n, times, par)

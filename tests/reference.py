@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 F32 = np.float32
+Matrix = tuple[np.ndarray, np.ndarray] | np.ndarray
 KV_FORMATS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 PROJECTIONS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
@@ -72,11 +73,15 @@ class Gguf:
         return bits * 2 - 1, scales
 
     def f32(self, name: str) -> np.ndarray:
-        """A norm's weights [n]."""
-        kind, _, raw = self.tensors[name]
+        """An unpacked tensor: a norm's weights [n], or a matrix [rows, cols]."""
+        kind, shape, raw = self.tensors[name]
         if kind == 30:
-            return (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(F32)
-        return np.frombuffer(raw, {0: F32, 1: np.float16}[kind]).astype(F32)
+            return (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(F32).reshape(shape)
+        return np.frombuffer(raw, {0: F32, 1: np.float16}[kind]).astype(F32).reshape(shape)
+
+    def matrix(self, name: str) -> Matrix:
+        """What `gemv` takes: signs and scales, or a float32 matrix."""
+        return self.q1(name) if self.tensors[name][0] == 41 else self.f32(name)
 
 
 # ---- the contract's arithmetic ---------------------------------------------------------------
@@ -137,8 +142,10 @@ def quantise(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return q, np.where(usable, amax / F32(127), F32(0))
 
 
-def gemv(w: tuple[np.ndarray, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """y [rows] for signs and scales of `Gguf.q1`, blocks summed in sequence."""
+def gemv(w: Matrix, x: np.ndarray) -> np.ndarray:
+    """y [rows]: blocks summed in sequence; an unpacked matrix over 16 lanes, x as it is."""
+    if isinstance(w, np.ndarray):
+        return lane_sum(w * x)
     signs, d = w
     q, s = quantise(x)
     dots = np.einsum("rbj,bj->rb", signs.astype(np.int32), q).astype(F32)
@@ -146,6 +153,14 @@ def gemv(w: tuple[np.ndarray, np.ndarray], x: np.ndarray) -> np.ndarray:
     for b in range(signs.shape[1]):
         y = y + dots[:, b] * (d[:, b] * s[b])
     return y
+
+
+def full(w: Matrix) -> np.ndarray:
+    """A matrix in float64 [rows, cols]."""
+    if isinstance(w, np.ndarray):
+        return w.astype(float)
+    signs, d = w
+    return (signs * d[..., None]).reshape(len(signs), -1).astype(float)
 
 
 def log2_q32(x: float) -> int:
@@ -238,8 +253,8 @@ class Exact:
         self.dim = kv["qwen3.attention.key_length"]
         self.eps = F32(kv["qwen3.attention.layer_norm_rms_epsilon"])
         self.rope = Rope(kv, self.dim)
-        self.mats = {n: g.q1(n) for n, t in g.tensors.items() if t[0] == 41}
-        self.vecs = {n: g.f32(n) for n, t in g.tensors.items() if t[0] != 41}
+        self.mats = {n: g.matrix(n) for n, t in g.tensors.items() if len(t[1]) == 2}
+        self.vecs = {n: g.f32(n) for n, t in g.tensors.items() if len(t[1]) == 1}
         self.head = self.mats.get("output.weight", self.mats["token_embd.weight"])
         self.k: list[list[np.ndarray]] = [[] for _ in range(self.layers)]
         self.v: list[list[np.ndarray]] = [[] for _ in range(self.layers)]
@@ -272,10 +287,17 @@ class Exact:
             out.append(acc * (F32(1) / lane_sum(p)))
         return np.concatenate(out)
 
+    def embed(self, token: int) -> np.ndarray:
+        """One row of the embedding [hidden]."""
+        e = self.mats["token_embd.weight"]
+        if isinstance(e, np.ndarray):
+            return e[token]
+        signs, d = e
+        return (signs[token] * d[token][:, None]).reshape(-1).astype(F32)
+
     def token(self, token: int) -> np.ndarray:
         """Append one token; its logits [vocab]."""
-        signs, d = self.mats["token_embd.weight"]
-        x = (signs[token] * d[token][:, None]).reshape(-1).astype(F32)
+        x = self.embed(token)
         angles = self.rope.angles(len(self.k[0]))
         for i in range(self.layers):
             blk = f"blk.{i}."
@@ -300,40 +322,38 @@ class Float64(Exact):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.full = {n: (s * d[..., None]).reshape(len(s), -1).astype(float)
-                     for n, (s, d) in self.mats.items()}  # fmt: skip
+        self.full = {name: full(w) for name, w in self.mats.items()}
         self.scale = float(self.rope.scale)
 
     def norm(self, x: np.ndarray, name: str) -> np.ndarray:
         rms = np.sqrt((x * x).mean(axis=-1, keepdims=True) + float(self.eps))
         return x / rms * self.vecs[name].astype(float)
 
-    def token(self, token: int) -> np.ndarray:
-        """Append one token; its logits [vocab]."""
-        x = self.full["token_embd.weight"][token]
-        position = len(self.k[0])
-        turns = np.array([t * position % 2**64 / 2**64 for t in self.rope.turns])
-        angles = (np.cos(2 * np.pi * turns) * self.scale, np.sin(2 * np.pi * turns) * self.scale)
-        group = self.heads // self.kv_heads
+    def logits(self, tokens: list[int]) -> np.ndarray:
+        """Logits [n, vocab] of every position, all tokens at once."""
+        n, group = len(tokens), self.heads // self.kv_heads
+        w = self.full
+        x = w["token_embd.weight"][tokens]
+        turns = np.array([[t * p % 2**64 / 2**64 for t in self.rope.turns] for p in range(n)])
+        angle = 2 * np.pi * turns[:, None]  # [n, 1, dim / 2]
+        angles = (np.cos(angle) * self.scale, np.sin(angle) * self.scale)
+        future = np.triu(np.full((n, n), -np.inf), 1)
         for i in range(self.layers):
             blk = f"blk.{i}."
             a = self.norm(x, blk + "attn_norm.weight")
-            q, k, v = (
-                (self.full[f"{blk}attn_{p}.weight"] @ a).reshape(-1, self.dim) for p in "qkv"
-            )
+            q, k, v = ((a @ w[f"{blk}attn_{p}.weight"].T).reshape(n, -1, self.dim) for p in "qkv")
             q = self.rotate(self.norm(q, blk + "attn_q_norm.weight"), angles)
-            self.k[i].append(self.rotate(self.norm(k, blk + "attn_k_norm.weight"), angles))
-            self.v[i].append(v)
-            keys, values = (np.repeat(np.array(c[i]), group, axis=1) for c in (self.k, self.v))
-            scores = np.einsum("hd,thd->ht", q, keys) / np.sqrt(self.dim)
-            p = np.exp(scores - scores.max(axis=1, keepdims=True))
-            out = np.einsum("ht,thd->hd", p / p.sum(axis=1, keepdims=True), values).reshape(-1)
-            x = x + self.full[blk + "attn_output.weight"] @ out
+            k = self.rotate(self.norm(k, blk + "attn_k_norm.weight"), angles)
+            k, v = (np.repeat(c, group, axis=1) for c in (k, v))
+            scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(self.dim) + future
+            p = np.exp(scores - scores.max(axis=2, keepdims=True))
+            out = np.einsum("hqk,khd->qhd", p / p.sum(axis=2, keepdims=True), v).reshape(n, -1)
+            x = x + out @ w[blk + "attn_output.weight"].T
             a = self.norm(x, blk + "ffn_norm.weight")
-            gate, up = (self.full[f"{blk}ffn_{p}.weight"] @ a for p in ("gate", "up"))
-            x = x + self.full[blk + "ffn_down.weight"] @ (gate / (1 + np.exp(-gate)) * up)
-        head = "output.weight" if "output.weight" in self.full else "token_embd.weight"
-        return self.full[head] @ self.norm(x, "output_norm.weight")
+            gate, up = (a @ w[f"{blk}ffn_{p}.weight"].T for p in ("gate", "up"))
+            x = x + (gate / (1 + np.exp(-gate)) * up) @ w[blk + "ffn_down.weight"].T
+        head = "output.weight" if "output.weight" in w else "token_embd.weight"
+        return self.norm(x, "output_norm.weight") @ w[head].T
 
 
 def logits_hash(rows: np.ndarray) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -16,9 +17,15 @@ CORE, KERNELS = ROOT / "cython_ext/core", ROOT / "cython_ext/kernels"
 C_TESTS = sorted((ROOT / "tests/c").glob("test_*.c"))
 # Kernels for a named instruction set guard themselves; every port compiles what it can use.
 SOURCES = sorted(CORE.glob("*.c")) + sorted(KERNELS.glob("*.c"))
+PORT = ROOT / "cython_ext/port"
+ISA_ROOM = {"x86_64": "x86", "aarch64": "arm"}.get(platform.machine())
 STRICT = [
     "-std=c11", "-ffreestanding", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion",
-    "-Wshadow", "-Werror", f"-I{CORE}", f"-I{KERNELS}",
+    "-Wshadow", "-Werror", f"-I{CORE}", f"-I{KERNELS}", f"-I{PORT}",
+]  # fmt: skip
+SANITIZE = [
+    "-g", "-O1", "-fno-strict-aliasing",
+    "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
 ]  # fmt: skip
 CHIPS = {
     "cortex-m4": ["-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"],
@@ -50,6 +57,22 @@ def compiler(name: str, remedy: str) -> str:
     return path
 
 
+def isa_kernels(gcc: str, out: Path) -> list[Path]:
+    """Objects of this machine's own kernels, each with the flags that meson.build gives it."""
+    if ISA_ROOM is None:
+        return []
+    text = (KERNELS / ISA_ROOM / "meson.build").read_text()
+    names = dict(re.findall(r"^(\w+) = (\[.*\])$", text, re.M))
+    objects = []
+    for name, flags in re.findall(r"^  '(\S+)': (.+),$", text, re.M):
+        for variable, value in names.items():
+            flags = re.sub(rf"\b{variable}\b", value, flags)
+        objects.append(out / f"{Path(name).name}.o")
+        build([gcc, *STRICT, *SANITIZE, *re.findall(r"'([^']+)'", flags),
+               "-c", str(KERNELS / f"{name}.c"), "-o", str(objects[-1])])  # fmt: skip
+    return objects
+
+
 def build(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -65,9 +88,10 @@ def test_unit(test: Path, tmp_path: Path) -> None:
         objects.append(tmp_path / f"{source.stem}.o")
         build([gcc, "-std=c11", "-w", "-O1", "-fno-strict-aliasing", f"-I{zcbor / 'include'}",
                "-c", str(source), "-o", str(objects[-1])])  # fmt: skip
+    if test.stem == "test_kernels":
+        objects += [PORT / "bk_cpu.c", *isa_kernels(gcc, tmp_path)]
     binary = tmp_path / test.stem
-    build([gcc, *STRICT, "-fno-freestanding", "-g", "-O1", "-fno-strict-aliasing",
-           "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+    build([gcc, *STRICT, "-fno-freestanding", *SANITIZE,
            "-isystem", str(zcbor / "include"), f"-I{test.parent}", str(test),
            *map(str, SOURCES), *map(str, objects), "-o", str(binary)])  # fmt: skip
     done = subprocess.run([str(binary)], capture_output=True, text=True, timeout=300)

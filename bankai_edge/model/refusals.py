@@ -8,10 +8,10 @@ from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
 
 # Tensor type ids that forks of llama.cpp gave other meanings; none of them is Q1_0.
 FOREIGN_TYPES = {
-    "40": "NVFP4 (or an early fork's 1-bit type)",
-    "42": "Q2_0 (or a fork's ternary type)",
-    "142": "a fork's repacked type",
-    "143": "a fork's repacked type",
+    "40": "NVFP4 (or the Q1_0 of an early PrismML fork)",
+    "42": "Q2_0 (or a ternary type of a PrismML fork)",
+    "142": "PQ2_0 of PrismML's fork",
+    "143": "PTQ1_0 of PrismML's fork",
 }
 
 _DOWNLOAD = "Fetch the file again and compare its size with the publisher's"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -13,11 +12,16 @@ from numpy.typing import NDArray
 
 from bankai_edge import _engine, _patch
 from bankai_edge.errors import BankaiError, CoreError, UsageError
+from bankai_edge.model.overlays import check_each
+from bankai_edge.model.sampling import Sampler
+from bankai_edge.model.stops import StopFilter
 from bankai_edge.model.weights import Model
 from bankai_edge.patch.refusals import patch_error
 
 Mode = Literal["overlay", "in-place"]
+StopReason = Literal["", "eos", "stop", "max_tokens", "context"]
 DEFAULT_CONTEXT = 2048
+BATCH = 64  # tokens per step of prefill: enough to reuse each expanded tile, small buffers
 
 
 class Session:
@@ -44,12 +48,13 @@ class Session:
         self.model = model
         self.mode: Mode = mode
         try:
-            self._state = _engine.State(model.core, self.ctx)
+            self._state = _engine.State(model.core, self.ctx, BATCH, model.pool)
         except MemoryError as error:
             raise BankaiError(str(error), next_step="Ask for a smaller --ctx") from error
-        self._patches: list[bytes] = []
+        self._patches: tuple[bytes, ...] = ()
         self._held: list[int] = []  # tokens whose keys and values the cache holds
-        self.stop_reason: Literal["", "eos", "max_tokens", "context"] = ""
+        self._held_under: list[tuple[bytes, ...]] = []  # the set that each was computed under
+        self.stop_reason: StopReason = ""
 
     # ---- patches -----------------------------------------------------------------------------
 
@@ -59,80 +64,96 @@ class Session:
         Raises:
             IncompatibleError: another format, model, row range or CRC (exit 4).
         """
-        if self.mode == "overlay":
-            self._check_each([patch], allow_unbound)
-            return
         with self._pristine():
-            self._check_each([patch], allow_unbound)
+            check_each(self.model.core, [patch], allow_unbound)
 
-    def use(self, patches: Sequence[bytes], *, allow_unbound: bool = False) -> int:
+    def use(
+        self, patches: Sequence[bytes], *, allow_unbound: bool = False, keep_cache: bool = False
+    ) -> int:
         """Replace the active set by `patches` (.bkp bytes), all or none.
 
-        The KV cache was computed under the old set and is dropped. Returns the nanoseconds that
-        verifying and switching took.
+        What the KV cache holds under another set is dropped: the prompt is read again before the
+        next token. With `keep_cache` generation goes on at once, from keys and values of the old
+        set; its text is then neither set's own, and `cache_is_mixed` says so. Returns the
+        nanoseconds that verifying and switching took.
 
         Raises:
             IncompatibleError: a patch does not fit; the old set stays active (exit 4).
         """
-        wanted = list(patches)
+        wanted = tuple(map(bytes, patches))
         start = time.perf_counter_ns()
         if self.mode == "overlay":
-            self._check_each(wanted, allow_unbound)
-            try:
-                overlay = _patch.Overlay(self.model.core, wanted) if wanted else None
-            except CoreError as error:
-                raise patch_error(error, None, self.model.id) from error
+            overlays = self.model.overlays
+            overlay = overlays.get(wanted, allow_unbound=allow_unbound) if wanted else None
             self._state.set_overlay(overlay)
         else:
-            try:
-                _patch.swap(self.model.core, self._patches, wanted, allow_unbound)
-            except CoreError as error:
-                with self._pristine():
-                    self._check_each(wanted, allow_unbound)  # finds which one, and says so
-                raise patch_error(error, None, self.model.id) from error
+            self._swap_in_place(wanted, allow_unbound)
         elapsed = time.perf_counter_ns() - start
         self._patches = wanted
-        self._held = []
-        self._state.truncate(0)
+        if not keep_cache:
+            self._truncate(self._pure_length())
         return elapsed
 
-    def _check_each(self, patches: list[bytes], allow_unbound: bool) -> None:
-        for patch in patches:
-            try:
-                _patch.check(self.model.core, patch, allow_unbound)
-            except CoreError as error:
-                raise patch_error(error, patch, self.model.id) from error
+    def _swap_in_place(self, wanted: tuple[bytes, ...], allow_unbound: bool) -> None:
+        try:
+            _patch.swap(self.model.core, self._patches, wanted, allow_unbound)
+        except CoreError as error:
+            with self._pristine():
+                check_each(self.model.core, wanted, allow_unbound)  # finds which one, and says so
+            raise patch_error(error, None, self.model.id) from error
+
+    @property
+    def cache_is_mixed(self) -> bool:
+        """Whether the KV cache holds tokens computed under another set than the active one."""
+        return self._pure_length() < len(self._held)
+
+    def _pure_length(self) -> int:
+        """Positions from the first on that were computed under the active set alone."""
+        for i, patches in enumerate(self._held_under):
+            if patches is not self._patches and patches != self._patches:
+                return i
+        return len(self._held_under)
 
     @contextmanager
     def _pristine(self) -> Iterator[None]:
         """The weights without in-place flips, for the time of a check."""
-        active = self._patches if self.mode == "in-place" else []
-        _patch.swap(self.model.core, active, [], True)
+        active = self._patches if self.mode == "in-place" else ()
+        if active:
+            _patch.swap(self.model.core, active, (), True)
         try:
             yield
         finally:
-            _patch.swap(self.model.core, [], active, True)
+            if active:
+                _patch.swap(self.model.core, (), active, True)
 
     def weights_intact(self) -> bool:
         """Whether every weight byte, with in-place flips taken back, is as in the file."""
-        if self.mode == "overlay":
-            return self.model.weights_digest() == self.model.file_digest()
         with self._pristine():
-            return self.model.weights_digest() == self.model.file_digest()
+            return self.model.intact()
 
     # ---- tokens ------------------------------------------------------------------------------
 
     def logits(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Logits [len(tokens), vocab] of every position, from an empty cache."""
-        self._held = []
-        self._state.truncate(0)
+        self._truncate(0)
         rows = np.empty((len(tokens), self.model.shape.vocab), np.float32)
         try:
             self._state.forward_all(np.asarray(tokens, np.int32), rows.reshape(-1))
         except CoreError as error:
             raise self._token_error(error) from None
-        self._held = list(tokens)
+        self._note_held(tokens)
         return rows
+
+    def _truncate(self, n: int) -> None:
+        """Keep the first n tokens of the cache."""
+        self._state.truncate(n)
+        del self._held[n:], self._held_under[n:]
+
+    def _note_held(self, tokens: Sequence[int]) -> None:
+        """The cache now holds `tokens`, the new ones computed under the active set."""
+        new = tokens[len(self._held) :]
+        self._held.extend(new)
+        self._held_under.extend([self._patches] * len(new))
 
     def _token_error(self, error: CoreError) -> BankaiError:
         if error.code == -21:
@@ -148,13 +169,12 @@ class Session:
             if held != token:
                 break
             same += 1
-        self._state.truncate(same)
-        self._held = tokens[:same]
+        self._truncate(same)
         try:
             self._state.forward(np.asarray(tokens[same:], np.int32), logits)
         except CoreError as error:
             raise self._token_error(error) from None
-        self._held = list(tokens)
+        self._note_held(tokens)
 
     def encode(self, prompt: str) -> list[int]:
         """The prompt's tokens.
@@ -162,7 +182,9 @@ class Session:
         Raises:
             UsageError: an empty prompt, or one that leaves no room for an answer (exit 2).
         """
-        tokens = self.model.tokenizer.encode(prompt)
+        return self._fitting(self.model.tokenizer.encode(prompt))
+
+    def _fitting(self, tokens: list[int]) -> list[int]:
         if not tokens:
             raise UsageError("an empty prompt", next_step="Give some text to continue")
         if len(tokens) >= self.ctx:
@@ -173,19 +195,30 @@ class Session:
             )
         return tokens
 
-    def generate(self, prompt: str, *, max_tokens: int = 64) -> Iterator[str]:
-        """Continue `prompt` greedily, yielding text that never splits a character.
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_tokens: int = 64,
+        sampler: Sampler | None = None,
+        stop: Sequence[str] = (),
+    ) -> Generator[str, None, None]:
+        """Continue `prompt` (text, or tokens), yielding text that never splits a character.
 
-        A switch of patches between two pieces takes effect at the next token. Afterwards
-        `stop_reason` says why it ended.
+        Greedy without a `sampler`. The text ends before the first of the `stop` strings, no part
+        of which is ever yielded. A switch of patches between two pieces takes effect at the next
+        token. Afterwards `stop_reason` says why it ended.
 
         Raises:
             UsageError: see `encode`; raised here, before the first piece is asked for.
         """
-        return self._pieces(self.encode(prompt), max_tokens)
+        tokens = self.encode(prompt) if isinstance(prompt, str) else self._fitting(list(prompt))
+        return self._pieces(tokens, max_tokens, sampler or Sampler(seed=0), StopFilter(stop))
 
-    def _pieces(self, tokens: list[int], max_tokens: int) -> Iterator[str]:
-        text = codecs.getincrementaldecoder("utf-8")("replace")
+    def _pieces(
+        self, tokens: list[int], max_tokens: int, sampler: Sampler, shown: StopFilter
+    ) -> Generator[str, None, None]:
+        text = self.model.tokenizer.stream()
         logits = np.empty(self.model.shape.vocab, np.float32)
         self.stop_reason = "max_tokens"
         for _ in range(max_tokens):
@@ -193,12 +226,16 @@ class Session:
                 self.stop_reason = "context"
                 break
             self._advance(tokens, logits)
-            token = int(logits.argmax())
+            token = sampler.pick(logits, tokens)
             if token in self.model.tokenizer.stop_ids:
                 self.stop_reason = "eos"
                 break
             tokens.append(token)
-            if piece := text.decode(self.model.tokenizer.piece(token)):
+            if piece := shown.feed(text.feed(token)):
                 yield piece
-        if rest := text.decode(b"", final=True):
+            if shown.stopped:
+                break
+        if rest := shown.feed(text.finish()) + shown.finish():
             yield rest
+        if shown.stopped:
+            self.stop_reason = "stop"

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from bankai_edge import _engine
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
+from bankai_edge.model import gguf_metadata
+from bankai_edge.model.kernels import choose_kernel, choose_threads
+from bankai_edge.model.overlays import Overlays
 from bankai_edge.model.refusals import model_error
 from bankai_edge.model.tokenizer import Tokenizer
 
@@ -30,41 +33,66 @@ class Shape:
     rope_scale: float
 
 
-class Model:
-    """Weights of one GGUF file. Several sessions may share it.
+def open_core(path: Path, *, writable: bool = False) -> tuple[mmap.mmap, _engine.Model]:
+    """Map and check a file without laying its weights out; errors as `Model`'s."""
+    access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise IncompatibleError(f"{path} is empty", expected="a GGUF file")
+            mapped = mmap.mmap(file.fileno(), 0, access=access)
+    except OSError as error:
+        raise BankaiError(
+            f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
+        ) from error
+    try:
+        return mapped, _engine.Model(mapped, writable)
+    except CoreError as error:
+        raise model_error(path, error) from None
 
-    With `writable`, the mapping is private to this process and patches may flip bits in place;
-    the file itself is never written.
+
+class Model:
+    """Weights of one GGUF file, laid out for one kernel. Several sessions may share it.
+
+    With `writable`, patches may flip bits in place: in the kernel's own copy of the weights, or,
+    for a kernel that reads the file's layout, in a private mapping. The file is never written.
     """
 
-    def __init__(self, path: Path, *, writable: bool = False) -> None:
-        """Map and check `path`.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        writable: bool = False,
+        kernel: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Map and check `path`; lay the weights out for `kernel` (see `choose_kernel`).
 
         Raises:
             BankaiError: the file is missing, empty, truncated or malformed.
             IncompatibleError: it is another format, architecture or tensor type (exit 4).
+            UsageError: a kernel that does not run here (exit 2).
         """
         self.path = path
-        access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+        kernel = choose_kernel(kernel)
+        self._map, self.core = open_core(path, writable=writable)
+        self.threads = choose_threads(threads, len(self._map))
+        self.pool = _engine.Pool(self.threads) if self.threads > 1 else None
         try:
-            with path.open("rb") as file:
-                if path.stat().st_size == 0:
-                    raise IncompatibleError(f"{path} is empty", expected="a GGUF file")
-                self._map = mmap.mmap(file.fileno(), 0, access=access)
-        except OSError as error:
+            self.core.pack(kernel, self.pool, writable)
+        except MemoryError as error:
             raise BankaiError(
-                f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
+                f"not enough memory for the weights: {error}",
+                next_step="Use BANKAI_KERNEL=scalar, which runs from the file",
             ) from error
-        try:
-            self.core = _engine.Model(self._map, writable)
-        except CoreError as error:
-            raise model_error(path, error) from None
+        if self.core.packed_bytes:
+            self._map.madvise(mmap.MADV_DONTNEED)  # the copy is what runs; pages come back if read
         self.writable = writable
         self.shape = Shape(**self.core.shape)
 
     @classmethod
     def open(cls, path: Path, *, writable: bool = False) -> Model:
-        """The same as the constructor; reads better at a call."""
+        """The constructor with its defaults; reads better at a call."""
         return cls(path, writable=writable)
 
     @property
@@ -82,14 +110,27 @@ class Model:
         """The tokenizer that the file carries."""
         return Tokenizer(self._map, str(self.path))
 
-    def weights_digest(self) -> str:
-        """SHA-256 (hex) over every mapped byte, as the forward pass sees it."""
-        return hashlib.sha256(self._map).hexdigest()
+    @cached_property
+    def has_chat_template(self) -> bool:
+        """Whether the file says how to talk to it; otherwise it only continues text."""
+        key = "tokenizer.chat_template"
+        return bool(gguf_metadata.lookup(self._map, key).get(key))
 
-    def file_digest(self) -> str:
-        """SHA-256 (hex) of the file on disk: what `weights_digest` must be when unpatched."""
+    @cached_property
+    def overlays(self) -> Overlays:
+        """Prepared patch sets, shared by every session on this model."""
+        return Overlays(self.core)
+
+    def weights_digest(self) -> str:
+        """SHA-256 (hex) over every weight byte that the forward pass reads."""
+        return hashlib.sha256(self.core.packed() or self._map).hexdigest()
+
+    def intact(self) -> bool:
+        """Whether those bytes are what the file on disk gives."""
+        if self.core.packed_bytes:
+            return self.core.pack_intact()
+        digest = hashlib.sha256()
         with self.path.open("rb") as file:
-            digest = hashlib.sha256()
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
-        return digest.hexdigest()
+        return digest.hexdigest() == self.weights_digest()

@@ -44,13 +44,13 @@ static inline void bk_store16_be(uint8_t *p, uint16_t v) {
 
 static inline float bk_float_from_bits(uint32_t bits) {
     float f;
-    memcpy(&f, &bits, sizeof f);
+    __builtin_memcpy(&f, &bits, sizeof f); /* a plain memcpy is a call under -ffreestanding */
     return f;
 }
 
 static inline uint32_t bk_float_bits(float f) {
     uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
+    __builtin_memcpy(&bits, &f, sizeof bits);
     return bits;
 }
 

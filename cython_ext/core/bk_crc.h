@@ -14,4 +14,7 @@ uint32_t bk_crc32c(uint32_t crc, const uint8_t *p, size_t n);     /* "123456789"
 uint32_t bk_crc32_ieee(uint32_t crc, const uint8_t *p, size_t n); /* "123456789" -> cbf43926 */
 uint16_t bk_crc16_xmodem(uint16_t crc, const uint8_t *p, size_t n); /* "123456789" -> 31c3 */
 
+/* A port's own way to compute bk_crc32c, where the CPU has an instruction for it. */
+typedef uint32_t (*bk_crc32c_fn)(uint32_t crc, const uint8_t *p, size_t n);
+
 #endif

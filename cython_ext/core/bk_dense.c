@@ -12,8 +12,8 @@ float bk_dense_load(const uint8_t *data, uint32_t type, size_t i) {
     }
 }
 
-void bk_dense_gemv(const bk_mat *w, const float *x, float *y) {
-    for (uint32_t r = 0; r < w->rows; r++) {
+void bk_dense_gemv(const bk_mat *w, const float *x, float *y, uint32_t row0, uint32_t row1) {
+    for (uint32_t r = row0; r < row1; r++) {
         float lanes[BK_LANES] = {0};
         size_t row = (size_t)r * w->cols;
         for (uint32_t j = 0; j < w->cols; j++)

@@ -81,7 +81,7 @@ static int find_mat(bk_model *m, const bk_gguf *g, const char *name, uint32_t ro
     if (!err && (t.n_dims != 2 || t.dims[0] != cols || (rows && t.dims[1] != rows)))
         err = BK_ERR_SHAPE;
     if (err) return fail(m, err, name);
-    *w = (bk_mat){t.data, t.type, (uint32_t)t.dims[1], cols};
+    *w = (bk_mat){t.data, t.type, (uint32_t)t.dims[1], cols, NULL};
     return BK_OK;
 }
 
@@ -202,6 +202,7 @@ int bk_model_open(bk_model *m, const bk_gguf *g) {
     err = bk_rope_read(&rope, g, m->head_dim, m->context);
     if (err) return fail(m, err, "qwen3.rope.*");
     bk_rope_turns(&rope, m->rope_turns, &m->rope_scale);
+    m->kernel = &bk_kernel_scalar;
     compute_id(m, g);
     return BK_OK;
 }

@@ -19,7 +19,7 @@ static int count(bk_flips *streams, const bk_patch *const *patches, uint32_t n,
         if (!w)
             return BK_ERR_PATCH_RANGE;
         bool fine = bk_rows_fine(&rows);
-        int odd = bk_rows_take(&rows, NULL, w->cols);
+        int odd = bk_rows_take(&rows, (bk_row_sink){0}, w->cols);
         if (odd < 0)
             return odd;
         if (fine) {
@@ -67,10 +67,10 @@ static void fill(bk_rows *rows, const bk_model *model, uint32_t *first, bk_overl
         out[at].row = rows->row;
         if (bk_rows_fine(rows)) {
             memcpy(shadows + shadow, w->data + rows->row * row_bytes, row_bytes);
-            (void)bk_rows_take(rows, shadows + shadow, w->cols);
+            (void)bk_rows_take(rows, (bk_row_sink){.blocks = shadows + shadow}, w->cols);
             out[at++].shadow = 1 + shadow;
             shadow += (uint32_t)row_bytes;
-        } else if (bk_rows_take(rows, NULL, w->cols) == 1) {
+        } else if (bk_rows_take(rows, (bk_row_sink){0}, w->cols) == 1) {
             out[at++].shadow = 0;
         }
     }

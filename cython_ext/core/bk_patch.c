@@ -2,7 +2,6 @@
 #include "bk_patch.h"
 
 #include "bk_cbor.h"
-#include "bk_crc.h"
 
 enum {
     KEY_VERSION, KEY_NAME, KEY_DOMAIN, KEY_MODEL_ID, KEY_ROWS, KEY_GROUPS, KEY_BITS, KEY_CRC,
@@ -184,6 +183,7 @@ int bk_patch_canary(const bk_patch *patch, uint32_t i, bk_str *prompt, bk_str *e
 
 /* Visit every row touched: sum its CRC (crc may be NULL), check its ranges, flip it if told so. */
 static int walk(const bk_patch *patch, const bk_model *model, uint32_t *crc, bool flip) {
+    bk_crc32c_fn crc32c = model->crc32c ? model->crc32c : bk_crc32c;
     bk_flips streams[BK_N_FLIP_KINDS];
     bk_rows rows;
     bk_rows_start(&rows, streams, &patch, 1);
@@ -194,8 +194,13 @@ static int walk(const bk_patch *patch, const bk_model *model, uint32_t *crc, boo
         size_t row_bytes = bk_q1_row_bytes(w->cols);
         const uint8_t *blocks = w->data + rows.row * row_bytes;
         if (crc)
-            *crc = bk_crc32c(*crc, blocks, row_bytes);
-        int rc = bk_rows_take(&rows, flip ? (uint8_t *)(uintptr_t)blocks : NULL, w->cols);
+            *crc = crc32c(*crc, blocks, row_bytes);
+        bk_row_sink sink = {0};
+        if (flip && w->packed)
+            sink = (bk_row_sink){.packed = w, .kernel = model->kernel};
+        else if (flip)
+            sink.blocks = (uint8_t *)(uintptr_t)blocks;
+        int rc = bk_rows_take(&rows, sink, w->cols);
         if (rc < 0)
             return rc;
     }
@@ -240,13 +245,15 @@ static int xor_set(bk_model *model, const bk_patch *const *set, uint32_t n) {
 
 int bk_patch_swap(bk_model *model, const bk_patch *const *old_set, uint32_t n_old,
                   const bk_patch *const *new_set, uint32_t n_new, bool allow_unbound) {
+    if (!model->writable)
+        return BK_ERR_READ_ONLY;
     int rc = xor_set(model, old_set, n_old);
     if (rc != BK_OK)
         return rc;
     for (uint32_t i = 0; i < n_new && rc == BK_OK; i++)
         rc = bk_patch_check(new_set[i], model, allow_unbound);
-    if (rc == BK_OK)
-        rc = xor_set(model, new_set, n_new);
+    for (uint32_t i = 0; i < n_new && rc == BK_OK; i++)
+        rc = walk(new_set[i], model, NULL, true); /* cannot fail: checked just now */
     if (rc != BK_OK)
         (void)xor_set(model, old_set, n_old);
     return rc;

@@ -60,7 +60,7 @@ int bk_patch_swap(bk_model *model, const bk_patch *const *old_set, uint32_t n_ol
  *     bk_flips streams[BK_N_FLIP_KINDS * n];
  *     bk_rows_start(&rows, streams, patches, n);
  *     while (bk_rows_next(&rows))
- *         int odd = bk_rows_take(&rows, NULL, cols);
+ *         int odd = bk_rows_take(&rows, (bk_row_sink){0}, cols);
  */
 typedef struct {
     bk_flips *streams;     /* [3 * n], the caller's */
@@ -76,10 +76,16 @@ bool bk_rows_next(bk_rows *rows);
 /* Does the current row have group or bit flips? Ask before taking. */
 bool bk_rows_fine(const bk_rows *rows);
 
+/* Where a row's flips are XORed: its blocks, or the matrix as a kernel has laid it out. */
+typedef struct {
+    uint8_t *blocks;         /* NULL: look at packed */
+    const bk_mat *packed;    /* NULL: flip nothing, only consume */
+    const bk_kernel *kernel; /* that laid out `packed` */
+} bk_row_sink;
+
 /* Consume the current row's flips. Returns 1 when its row flips are odd in number, else 0, or
- * BK_ERR_PATCH_RANGE for a column beyond cols. blocks: NULL, or the row's blocks, into which every
- * flip is XORed. */
-int bk_rows_take(bk_rows *rows, uint8_t *blocks, uint32_t cols);
+ * BK_ERR_PATCH_RANGE for a column beyond cols. */
+int bk_rows_take(bk_rows *rows, bk_row_sink sink, uint32_t cols);
 
 /* The current row's matrix in this model, or NULL when the model has no such Q1_0 row. */
 const bk_mat *bk_rows_mat(const bk_rows *rows, const bk_model *model);

@@ -15,6 +15,7 @@ typedef struct {
     const uint8_t *data; /* Q1_0: [rows, cols/128] blocks; else [rows, cols] elements */
     uint32_t type;       /* bk_type */
     uint32_t rows, cols;
+    uint8_t *packed;     /* the same weights in a kernel's own layout, or NULL */
 } bk_mat;
 
 static inline size_t bk_q1_row_bytes(uint32_t cols) {

@@ -10,21 +10,16 @@
 #include <stdbool.h>
 
 #include "bk_config.h"
+#include "bk_crc.h"
 #include "bk_gguf.h"
 #include "bk_kernel.h"
+#include "bk_parallel.h"
 #include "bk_q1.h"
 
 typedef enum {
     BK_Q_PROJ, BK_K_PROJ, BK_V_PROJ, BK_O_PROJ, BK_GATE_PROJ, BK_UP_PROJ, BK_DOWN_PROJ,
     BK_N_PROJ
 } bk_proj;
-
-/* A norm's weights where they lie: F32, F16 or BF16. */
-typedef struct {
-    const uint8_t *data; /* [n] */
-    uint32_t type;
-    uint32_t n;
-} bk_vec;
 
 typedef struct {
     bk_mat proj[BK_N_PROJ];
@@ -41,6 +36,8 @@ typedef struct {
     bk_vec out_norm;                          /* [hidden] */
     bk_layer layers[BK_MAX_LAYERS];
     bool writable;                            /* the caller allows in-place flips */
+    const bk_kernel *kernel;                  /* what runs the model and laid out w->packed */
+    bk_crc32c_fn crc32c;                      /* the CPU's own, from the port; NULL: plain C */
     uint8_t id[32];                           /* SHA-256 model id of the pristine weights */
     const char *missing;                      /* the key or tensor that an error is about */
     char name[BK_GGUF_MAX_NAME + 1];          /* storage behind `missing` */
@@ -52,6 +49,7 @@ struct bk_overlay;
 typedef struct {
     const bk_model *model;
     const bk_kernel *kernel;
+    const bk_parallel *parallel;      /* NULL: one core */
     const struct bk_overlay *overlay; /* NULL: pristine weights */
     uint32_t ctx;   /* positions that the KV cache holds */
     uint32_t batch; /* tokens per step of prefill */
@@ -61,18 +59,28 @@ typedef struct {
     float *a;         /* [batch, max(hidden, n_heads * head_dim)] input of the next projection */
     float *qkv;       /* [batch, max(hidden, (n_heads + 2 * n_kv_heads) * head_dim)] */
     float *gate, *up; /* [batch, ffn] */
-    float *scores;    /* [ctx] */
+    float *scores;    /* [parts, ctx] */
     float *angles;    /* [batch, head_dim] cos then sin */
     uint8_t *act;     /* [batch] quantised vectors */
 } bk_state;
 
-/* Read the architecture and find every tensor; m->missing names the offender on an error. */
+/* Read the architecture and find every tensor; m->missing names the offender on an error. The
+ * model then runs on the scalar kernel, from the file's bytes. */
 int bk_model_open(bk_model *m, const bk_gguf *g);
 
+/* Give the weights to another kernel: in its own layout in mem (64-byte aligned, bytes as told) if
+ * it has one. States made before keep the old kernel and must not be used any more. */
+size_t bk_model_packed_bytes(const bk_model *m, const bk_kernel *k);
+int bk_model_pack(bk_model *m, const bk_kernel *k, void *mem, size_t n, const bk_parallel *par);
+
+/* Are the packed weights what the file's give? 1 or 0; scratch holds the largest packed matrix. */
+size_t bk_model_largest_pack(const bk_model *m);
+int bk_model_check_pack(const bk_model *m, void *scratch, size_t n);
+
 /* Bytes of memory that a state needs; 0 if ctx or batch is 0 or the size overflows. */
-size_t bk_state_bytes(const bk_model *m, const bk_kernel *k, uint32_t ctx, uint32_t batch);
-int bk_state_init(bk_state *s, const bk_model *m, const bk_kernel *k, uint32_t ctx,
-                  uint32_t batch, void *mem, size_t n); /* mem: 64-byte aligned */
+size_t bk_state_bytes(const bk_model *m, uint32_t ctx, uint32_t batch, uint32_t parts);
+int bk_state_init(bk_state *s, const bk_model *m, uint32_t ctx, uint32_t batch,
+                  const bk_parallel *par, void *mem, size_t n); /* mem: 64-byte aligned */
 
 /* Append n tokens. logits: NULL, or [vocab] of the last token; all_logits: [n, vocab]. */
 int bk_forward(bk_state *s, const int32_t *tokens, uint32_t n, float *logits);

@@ -40,22 +40,37 @@ bool bk_rows_fine(const bk_rows *rows) {
     return false;
 }
 
-static int take_one(const bk_flips *f, uint8_t *blocks, uint32_t cols) {
+static void flip_groups(const bk_row_sink *sink, uint32_t row, uint32_t first, uint32_t end) {
+    for (uint32_t g = first; g < end; g++)
+        if (sink->blocks)
+            bk_q1_flip_group(sink->blocks, g);
+        else if (sink->packed)
+            sink->kernel->flip_group(sink->packed, row, g);
+}
+
+static void flip_bit(const bk_row_sink *sink, uint32_t row, uint32_t col) {
+    if (sink->blocks)
+        bk_q1_flip_bit(sink->blocks, col);
+    else if (sink->packed)
+        sink->kernel->flip_bit(sink->packed, row, col);
+}
+
+static int take_one(const bk_flips *f, const bk_row_sink *sink, uint32_t cols) {
+    uint32_t groups = cols / BK_Q1_COLS;
     if (f->kind == BK_FLIP_ROWS) {
-        if (blocks)
-            bk_q1_flip_row(blocks, cols);
+        flip_groups(sink, f->row, 0, groups);
         return 1;
     }
-    if (f->col >= (f->kind == BK_FLIP_GROUPS ? cols / BK_Q1_COLS : cols))
+    if (f->col >= (f->kind == BK_FLIP_GROUPS ? groups : cols))
         return BK_ERR_PATCH_RANGE;
-    if (blocks && f->kind == BK_FLIP_GROUPS)
-        bk_q1_flip_group(blocks, f->col);
-    else if (blocks)
-        bk_q1_flip_bit(blocks, f->col);
+    if (f->kind == BK_FLIP_GROUPS)
+        flip_groups(sink, f->row, f->col, f->col + 1);
+    else
+        flip_bit(sink, f->row, f->col);
     return 0;
 }
 
-int bk_rows_take(bk_rows *rows, uint8_t *blocks, uint32_t cols) {
+int bk_rows_take(bk_rows *rows, bk_row_sink sink, uint32_t cols) {
     int odd = 0;
     for (uint32_t i = 0; i < rows->n;) {
         bk_flips *f = &rows->streams[i];
@@ -63,7 +78,7 @@ int bk_rows_take(bk_rows *rows, uint8_t *blocks, uint32_t cols) {
             i++;
             continue;
         }
-        int rc = take_one(f, blocks, cols);
+        int rc = take_one(f, &sink, cols);
         if (rc < 0)
             return rc;
         odd ^= rc;

@@ -1,0 +1,1 @@
+"""What this machine and this engine do: bandwidth, products, tokens, switches, memory."""

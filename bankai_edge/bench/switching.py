@@ -1,0 +1,122 @@
+"""Switching patch sets: what a switch takes, and what an active set costs per token."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+
+from bankai_edge import _patch
+from bankai_edge.bench.timing import Samples, repeat, samples
+from bankai_edge.bench.tokens import Runner
+from bankai_edge.model import Model, Session
+from bankai_edge.model.session import Mode
+from bankai_edge.patch import Patch, encode
+from bankai_edge.patch.bind import bind
+
+ROWS = 93  # as many as the published method's patches flip
+FIRST, STEPS = 8, 8  # positions at which a step is timed: the first, and how many before it again
+
+
+@dataclass(frozen=True)
+class SwitchSpeed:
+    """One way of applying: a patch of `rows` row flips switched on and off, and left on.
+
+    `switch` are seconds of `Session.use` for a set not seen before or written in place (verify and
+    apply), or for a prepared overlay. `slowdown` is the median step with the patch over the median
+    without, steps alternating.
+    """
+
+    what: str
+    rows: int
+    switch: Samples
+    slowdown: float | None = None
+
+
+def random_patch(model: Model, seed: int, *, rows: int = ROWS, bits: int = 0) -> bytes:
+    """A bound .bkp of rows (at most an eighth of the model's) and bits all over the model."""
+    s = model.shape
+    q, kv = s.heads * s.head_dim, s.kv_heads * s.head_dim
+    # rows and columns, in the order of the projections' numbers
+    sizes = [(q, s.hidden), (kv, s.hidden), (kv, s.hidden), (s.hidden, q), (s.ffn, s.hidden),
+             (s.ffn, s.hidden), (s.hidden, s.ffn)]  # fmt: skip
+    rng = random.Random(seed)
+    rows = min(rows, s.layers * sum(n for n, _ in sizes) // 8)
+
+    def place() -> tuple[int, int, int]:
+        projection = rng.randrange(len(sizes))
+        return rng.randrange(s.layers), projection, rng.randrange(sizes[projection][0])
+
+    row_flips: set[tuple[int, int, int]] = set()
+    bit_flips: set[tuple[int, int, int, int]] = set()
+    while len(row_flips) < rows:
+        row_flips.add(place())
+    while len(bit_flips) < bits:
+        layer, projection, row = place()
+        bit_flips.add((layer, projection, row, rng.randrange(sizes[projection][1])))
+    patch = Patch(f"bench{seed}", rows=tuple(sorted(row_flips)), bits=tuple(sorted(bit_flips)))
+    return encode(bind(patch, model))
+
+
+def switch_speeds(model: Model, *, budget: float = 0.3) -> list[SwitchSpeed]:
+    """First use as an overlay, return to it, in place; the last two with their cost per token.
+
+    The model must be writable, have no flips in place, and is left so.
+    """
+    patch = random_patch(model, 1)
+    rows = _patch.parse(patch)["rows"]
+    overlay = Session(model, ctx=1)
+    in_place = Session(model, ctx=1, mode="in-place")
+
+    def first() -> None:
+        model.overlays.clear()
+        overlay.use([patch])
+
+    firsts = repeat(first, least=50, budget=budget, most=5000)
+    overlay.use([])
+    return [
+        SwitchSpeed("overlay, first use", rows, firsts),
+        SwitchSpeed(
+            "overlay, prepared", rows, _toggle(overlay, patch, budget),
+            slowdown(model, patch, "overlay", budget=budget),
+        ),
+        SwitchSpeed(
+            "in place", rows, _toggle(in_place, patch, budget),
+            slowdown(model, patch, "in-place", budget=budget),
+        ),
+    ]  # fmt: skip
+
+
+def _toggle(session: Session, patch: bytes, budget: float) -> Samples:
+    """On and off in turn; ends with the patch off."""
+    taken: list[float] = []
+    end = time.perf_counter() + budget
+    while len(taken) < 100 or (len(taken) < 20_000 and time.perf_counter() < end):
+        for wanted in ([patch], []):
+            start = time.perf_counter()
+            session.use(wanted)
+            taken.append(time.perf_counter() - start)
+    return samples(taken)
+
+
+def slowdown(
+    model: Model, patch: bytes, mode: Mode, *, budget: float = 0.3, least: int = 24
+) -> float:
+    """Median decode step with the patch over the median without, one of each in turn."""
+    session = Session(model, ctx=1, mode=mode)
+    active = _patch.Overlay(model.core, [patch]) if mode == "overlay" else None
+    runner = Runner(model.core, model.pool, FIRST + STEPS)
+    runner.prefill(FIRST, budget=0, least=1)
+    plain: list[float] = []
+    patched: list[float] = []
+    end = time.perf_counter() + budget
+    while len(plain) < least or time.perf_counter() < end:
+        at = FIRST + len(plain) % STEPS
+        for on, taken in ((False, plain), (True, patched)):
+            if mode == "overlay":
+                runner.state.set_overlay(active if on else None)
+            else:
+                session.use([patch] if on else [])
+            taken.append(runner.step(at))
+    session.use([])
+    return samples(patched).p50 / samples(plain).p50

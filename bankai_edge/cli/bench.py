@@ -1,0 +1,195 @@
+"""`bankai-edge bench`: how fast this machine and this engine are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.errors import BankaiError
+
+if TYPE_CHECKING:
+    from bankai_edge.bench.report import Report
+
+
+def _counts(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Ascending distinct thread counts from a comma-separated list."""
+    if value is None:
+        return None
+    parts = value.split(",")
+    if not all(p.isdigit() and 1 <= int(p) <= 64 for p in parts):
+        raise click.BadParameter(f"{value!r} is no list of numbers from 1 to 64, as in 1,2,4")
+    return tuple(sorted({int(p) for p in parts}))
+
+
+@click.command()
+@click.option(
+    "-m", "--model", "model_path", type=click.Path(path_type=Path),
+    help="The GGUF to measure (default: the nano model that ships with the package).",
+)  # fmt: skip
+@click.option(
+    "-t", "--threads", callback=_counts, metavar="N,N,…",
+    help="Thread counts to measure (default: 1, and as many as this model pays for).",
+)  # fmt: skip
+@click.option("--kernels", is_flag=True, help="Measure every kernel, and show what others need.")
+@click.option(
+    "--svg", type=click.Path(path_type=Path, dir_okay=False), help="Write a plot to this file."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.01, 600), default=1.0, show_default=True,
+    help="Time for each row of the table.",
+)  # fmt: skip
+@json_option
+def bench(
+    model_path: Path | None,
+    threads: tuple[int, ...] | None,
+    kernels: bool,
+    svg: Path | None,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Measure bandwidth, products, tokens, switches and memory.
+
+    Figures are medians; ± is half the distance between the quartiles.
+    """
+    from bankai_edge.bench.report import measure
+    from bankai_edge.bench.svg import picture
+    from bankai_edge.models import NANO
+
+    path = model_path or NANO
+    report = measure(
+        path, threads or _default_threads(path), every_kernel=kernels, budget=seconds,
+        say=lambda what: say(f"… {what}"),
+    )  # fmt: skip
+    if svg:
+        try:
+            svg.write_text(picture(report), encoding="utf-8")
+        except OSError as error:
+            raise BankaiError(f"{svg} cannot be written ({error.strerror})") from error
+    if as_json:
+        print_json("bench", report.as_json())
+    else:
+        _print(report, every_kernel=kernels)
+
+
+def _default_threads(path: Path) -> tuple[int, ...]:
+    from bankai_edge.model.kernels import choose_threads
+
+    size = path.stat().st_size if path.exists() else 0
+    return tuple(sorted({1, choose_threads(None, size)}))
+
+
+def _print(report: Report, *, every_kernel: bool) -> None:
+    _print_tests(report)
+    _print_switches(report)
+    _print_rest(report)
+    _print_bandwidth(report)
+    _print_products(report)
+    if every_kernel:
+        _table(
+            ["kernel", "family", "runs here", "needs"],
+            [[k.name, k.family, "yes" if k.runs else "no", k.needs] for k in report.kernels],
+            "<<<<",
+        )
+    for note in report.notes:
+        click.echo(f"note: {note}")
+
+
+def _table(header: list[str], rows: list[list[str]], align: str) -> None:
+    """One Markdown table, padded so that it reads as plain text too; then an empty line."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(cells: list[str]) -> str:
+        padded = (f"{c:{a}{w}}" for c, a, w in zip(cells, align, widths, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    click.echo(line(header))
+    rules = ["-" * (w - 1) + (":" if a == ">" else "-") for a, w in zip(align, widths, strict=True)]
+    click.echo(line(rules))
+    for row in rows:
+        click.echo(line(row))
+    click.echo()
+
+
+def _count(n: int) -> str:
+    return f"{n / 1e9:.2f} B" if n >= 10**9 else f"{n / 1e6:.2f} M"
+
+
+def _size(n: float) -> str:
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if n >= size:
+            return f"{n / size:.2f} {unit}"
+    return f"{n / 1024:.0f} KiB"
+
+
+def _print_tests(report: Report) -> None:
+    m = report.model
+    rows = []
+    for t in report.tokens:
+        steps = t.per_token or t.seconds
+        share = f"{report.read_share(t):.0%}" if t.per_token else ""
+        rows.append([
+            m.name, _size(m.file_bytes), _count(m.weights), m.kernel, str(t.threads), t.test,
+            f"{t.per_s:.2f} ± {t.spread:.2f}", f"{steps.p50 * 1e3:.2f}",
+            f"{steps.quantile(0.95) * 1e3:.2f}", share,
+        ])  # fmt: skip
+    header = ["model", "size", "params", "kernel", "threads", "test", "t/s", "p50 ms", "p95 ms",
+              "of read bandwidth"]  # fmt: skip
+    _table(header, rows, "<>><>>>>>>")
+
+
+def _print_switches(report: Report) -> None:
+    rows = [
+        [
+            s.what, str(s.rows), f"{s.switch.p50 * 1e6:.1f}",
+            f"{s.switch.quantile(0.99) * 1e6:.1f}",
+            "" if s.slowdown is None else f"{(s.slowdown - 1) * 100:+.1f} %",
+        ]
+        for s in report.switches
+    ]  # fmt: skip
+    _table(["patch switch", "rows", "p50 µs", "p99 µs", "time per token"], rows, "<>>>>")
+
+
+def _print_rest(report: Report) -> None:
+    if report.first_token:
+        click.echo(
+            f"first token from a cold start: {report.first_token.p50:.2f} s "
+            f"(of it {report.model.load_s:.2f} s to load the model)"
+        )
+    if report.memory:
+        click.echo(
+            f"memory: weights {_size(report.memory.weights)}, beside them "
+            f"{_size(report.over_weights_bytes)} at a context of {report.memory_ctx} tokens"
+        )
+    m = report.machine
+    clock = f", {m.mhz:.0f} of {m.mhz_max:.0f} MHz" if m.mhz and m.mhz_max else ""
+    heat = f", {m.celsius:.0f} °C" if m.celsius is not None else ""
+    click.echo(f"machine: {m.cpu}, {m.cores} cores{clock}{heat}")
+    click.echo()
+
+
+def _print_bandwidth(report: Report) -> None:
+    threads = sorted({r.threads for r in report.bandwidth})
+    speeds = {(r.n_bytes, r.threads): f"{r.bytes_per_s / 1e9:.1f}" for r in report.bandwidth}
+    rows = [
+        [_size(n), *(speeds.get((n, t), "") for t in threads)]
+        for n in sorted({r.n_bytes for r in report.bandwidth})
+    ]
+    header = ["read GB/s", *(f"{t} thread{'s' if t > 1 else ''}" for t in threads)]
+    _table(header, rows, ">" + ">" * len(threads))
+
+
+def _print_products(report: Report) -> None:
+    rows = [
+        [
+            p.kernel, str(p.threads), f"{p.rows} x {p.cols}", f"{p.bytes_per_s / 1e9:.2f}",
+            f"{p.read_share:.0%}", f"{p.macs_per_s / 1e9:.0f}" if p.macs_per_s else "",
+        ]
+        for p in report.products
+    ]  # fmt: skip
+    header = ["product", "threads", "shape", "GB/s", "of read bandwidth", "64 vectors: GMAC/s"]
+    _table(header, rows, "<>>>>>")

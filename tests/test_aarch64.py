@@ -1,0 +1,115 @@
+"""The aarch64 kernels on emulated CPUs of the Raspberry Pis: exact, well dispatched, no slower.
+
+Static programs under QEMU's user mode: no arm64 Python, wheel or root file system is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cross_aarch64 as cross
+import numpy as np
+import pytest
+from test_core_c import missing
+from test_patch_model import Weights
+
+from bankai_edge import _engine, _patch
+from bankai_edge.patch import encode
+
+ROOT = Path(__file__).parent.parent
+C_TESTS = sorted((ROOT / "tests/c").glob("test_*.c"))
+TOKENS = np.arange(40, 61, dtype=np.int32)
+BUDGET = {True: 24, False: 40}  # instructions per 128 weights with and without dot product
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The core and its kernels, compiled with the flags of the wheel."""
+    tool = cross.missing_tool()
+    if tool:
+        missing(tool, f"apt-get install {cross.PACKAGES}")
+    return cross.library(tmp_path_factory.mktemp("aarch64"))
+
+
+@pytest.mark.parametrize("test", C_TESTS, ids=lambda p: p.stem)
+def test_unit(test: Path, objects: list[Path], tmp_path: Path) -> None:
+    """Each C test passes on each CPU, and each CPU is given just the kernels that it can run."""
+    binary = cross.program(test, objects, tmp_path)
+    for cpu, (_, has_dot_product) in cross.CPUS.items():
+        done = cross.run(binary, cpu)
+        assert done.returncode == 0, f"{cpu}: {done.stdout}{done.stderr}"
+        if test.stem == "test_kernels":
+            verdicts = dict(re.findall(r"^(\S+)\s+(ok|needs)\b", done.stdout, re.M))
+            assert verdicts == {
+                "neon-lut": "ok",
+                "neon-sdot": "ok" if has_dot_product else "needs",
+                "neon-popcount": "ok",
+                "scalar": "ok",
+            }, cpu
+
+
+def test_dot_products_are_in_one_object_only(objects: list[Path]) -> None:
+    """What runs unasked on every CPU holds no instruction that some CPU lacks."""
+    found = set()
+    for path in objects:
+        text = subprocess.check_output(["aarch64-linux-gnu-objdump", "-d", str(path)], text=True)
+        if re.search(r"\t[su]dot\t", text):
+            found.add(path.stem)
+    assert found == {"neon_sdot"}
+
+
+@pytest.mark.parametrize("cpu", cross.CPUS)
+def test_one_hash(cpu: str, objects: list[Path], nano_path: Path, tmp_path: Path) -> None:
+    """Logits have this host's bits: every kernel, chunking, threads, way of applying a patch."""
+    weights = Weights(bytearray(nano_path.read_bytes()))
+    patch = encode(weights.random_patch(5, rows=40, groups=30, bits=60))
+    (tmp_path / "random.bkp").write_bytes(patch)
+    binary = cross.program(ROOT / "tests/c/hash_logits.c", objects, tmp_path)
+    done = cross.run(
+        binary, cpu, str(nano_path), str(tmp_path / "random.bkp"), *map(str, TOKENS.tolist())
+    )
+    assert done.returncode == 0, done.stderr
+    plain = host_hash(weights, None)
+    patched = host_hash(weights, _patch.Overlay(weights.core, [patch]))
+    assert plain != patched
+    want = {"plain": plain, "reverted": plain, "overlay": patched, "in-place": patched}
+    lines = [line.split() for line in done.stdout.splitlines()]
+    wrong = [line for line in lines if line[0] != "skipped" and line[-1] != want[line[0]]]
+    assert not wrong
+    skipped = [line[1] for line in lines if line[0] == "skipped"]
+    assert skipped == ([] if cross.CPUS[cpu][1] else ["neon-sdot"])
+    assert len(lines) == len(skipped) + 13 * (3 - len(skipped)) + 4
+
+
+def host_hash(weights: Weights, overlay: _patch.Overlay | None) -> str:
+    state = _engine.State(weights.core, len(TOKENS))
+    state.set_overlay(overlay)
+    logits = np.empty(len(TOKENS) * weights.core.shape["vocab"], np.float32)
+    state.forward_all(TOKENS, logits)
+    return hashlib.sha256(logits.astype("<f4").tobytes()).hexdigest()
+
+
+def test_no_instruction_count_has_risen(objects: list[Path]) -> None:
+    """docs/instructions.json still holds; another compiler's counts are not comparable."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools/count_instructions.py"), "--check"],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 2:
+        missing("the compiler of docs/instructions.json", done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+
+
+def test_instruction_budget() -> None:
+    """The table keeps what was promised: at most 24 with dot product, 40 without."""
+    table = json.loads((ROOT / "docs/instructions.json").read_text())
+    for kernel, dot_product in {"neon-lut": False, "neon-sdot": True}.items():
+        gemv = {k: v for k, v in table[kernel].items() if re.fullmatch(r"gemv \d+x\d+", k)}
+        assert len(gemv) == 3
+        assert max(gemv.values()) <= BUDGET[dot_product], (kernel, gemv)
