@@ -36,8 +36,12 @@ def missing_tool() -> str | None:
 def kernel_flags() -> dict[Path, list[str]]:
     """Every aarch64 kernel source and the flags that its meson.build names."""
     text = (KERNELS / "arm" / "meson.build").read_text()
-    entries = re.findall(r"^  '(\S+)': \[(.*)\],$", text, re.M)
-    return {KERNELS / f"{name}.c": re.findall(r"'([^']+)'", flags) for name, flags in entries}
+    lists = dict(re.findall(r"^(\w+) = (\[.*\])$", text, re.M))
+    entries = re.findall(r"^  '(\S+)': (.+),$", text, re.M)
+    return {
+        KERNELS / f"{name}.c": re.findall(r"'([^']+)'", lists.get(flags, flags))
+        for name, flags in entries
+    }
 
 
 def compile_one(source: Path, out: Path, flags: list[str]) -> Path:
