@@ -10,7 +10,7 @@ def kernels() -> list[tuple[str, str, bool, str]]:
     """Name, family, whether this CPU runs it, what it needs; the fastest first."""
 
 class Pool:
-    """Threads that share one computation; one caller at a time."""
+    """Threads that share one computation; a second caller waits for the first."""
 
     threads: int
     def __init__(self, threads: int) -> None: ...

@@ -54,7 +54,7 @@ cdef const bk_kernel *kernel_named(str name) except NULL:
 
 
 cdef class Pool:
-    """Threads that share one computation; one caller at a time."""
+    """Threads that share one computation; a second caller waits for the first."""
 
     cdef bk_pool *_pool
     cdef readonly uint32_t threads
