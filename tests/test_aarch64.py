@@ -55,6 +55,23 @@ def test_unit(test: Path, objects: list[Path], tmp_path: Path) -> None:
             }, cpu
 
 
+def test_kernels_keep_their_bounds(
+    objects: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels' test once more, under the address and undefined-behaviour sanitizers."""
+    sanitize = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    own = [cross.compile_one(s, tmp_path, [*f, *sanitize]) for s, f in cross.kernel_flags().items()]
+    rest = [path for path in objects if path.stem not in {kernel.stem for kernel in own}]
+    binary, test = tmp_path / "test_kernels", ROOT / "tests/c/test_kernels.c"
+    subprocess.run(
+        [cross.GCC, *cross.FLAGS, *sanitize, str(test), *map(str, own + rest), "-o", str(binary)],
+        check=True,
+    )
+    monkeypatch.setenv("ASAN_OPTIONS", "detect_leaks=0")  # which emulation cannot look for
+    done = cross.run(binary, "max")
+    assert done.returncode == 0 and "neon-sdot        ok" in done.stdout, done.stdout + done.stderr
+
+
 def test_dot_products_are_in_one_object_only(objects: list[Path]) -> None:
     """What runs unasked on every CPU holds no instruction that some CPU lacks."""
     found = set()
