@@ -199,7 +199,8 @@ def test_chat_seed_repeats(chatty: Path) -> None:
 
 def test_chat_reads_bytes_that_are_no_text(nano_path: Path) -> None:
     command = [sys.executable, "-m", "bankai_edge", "chat"]
-    done = subprocess.run(command, input=b"\xff\xfe 1\n17+25=\n", capture_output=True)
+    noise = b"\xff\xfe 1\n17+25=\n"
+    done = subprocess.run(command, input=noise, capture_output=True, cwd="/")
     assert done.returncode == 0 and done.stdout.endswith(b"42\n"), done.stderr
 
 
