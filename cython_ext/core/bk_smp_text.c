@@ -78,6 +78,14 @@ static const char *const fs_errors[][2] = {
     {"FILE_EMPTY", "the file is empty"},
 };
 
+static const char *const enum_errors[][2] = {
+    {"OK", "done"},
+    {"UNKNOWN", "the device failed"},
+    {"TOO_MANY_GROUP_ENTRIES", "too many groups were named"},
+    {"INSUFFICIENT_HEAP_FOR_ENTRIES", "the device is out of memory"},
+    {"INDEX_TOO_LARGE", "there are fewer groups than that"},
+};
+
 static const char *const smp_errors[][2] = {
     {"EOK", "done"},
     {"EUNKNOWN", "the device failed"},
@@ -104,6 +112,9 @@ static const char *describe(int group, int rc, int what) {
     }
     if (group == BK_SMP_GROUP_FS) {
         return rc < (int)(sizeof fs_errors / sizeof fs_errors[0]) ? fs_errors[rc][what] : none;
+    }
+    if (group == BK_SMP_GROUP_ENUM) {
+        return rc < (int)(sizeof enum_errors / sizeof enum_errors[0]) ? enum_errors[rc][what] : none;
     }
     if (group == BK_SMP_GROUP_NONE) {
         return rc < (int)(sizeof smp_errors / sizeof smp_errors[0]) ? smp_errors[rc][what] : none;
