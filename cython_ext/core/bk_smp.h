@@ -69,6 +69,7 @@ typedef enum {
     BK_RC_ACTIVE = 24,
     BK_RC_NO_PREVIOUS = 25,
     BK_RC_READ_ONLY = 26,
+    BK_RC_DOWNGRADE = 27,
     BK_RC_COUNT
 } bk_rc;
 

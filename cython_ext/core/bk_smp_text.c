@@ -55,6 +55,8 @@ static const entry ours[BK_RC_COUNT] = {
     [BK_RC_NO_PREVIOUS] = {"NO_PREVIOUS", "there is no previous set to return to",
                            FS_UNKNOWN, STATE},
     [BK_RC_READ_ONLY] = {"READ_ONLY", "the store is read-only", FS_READ_ONLY, ACCESS},
+    [BK_RC_DOWNGRADE] = {"DOWNGRADE", "the device has had a newer patch of that name",
+                         FS_WRITE, ACCESS},
 };
 
 /* What other groups' numbers mean, for a host that shows them. */
