@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bankai_edge._link import SmpServer
 from bankai_edge.agent.device import AgentDevice
@@ -18,13 +18,15 @@ from bankai_edge.agent.listeners import (
     Listener,
     SerialListener,
     StdioListener,
-    UdpListener,
-    UnixListener,
 )
+from bankai_edge.agent.network import TcpListener, UdpListener, UnixListener
 from bankai_edge.agent.shell import Shell
 from bankai_edge.agent.store import Store
-from bankai_edge.errors import BankaiError
-from bankai_edge.host.address import local_socket_path
+from bankai_edge.errors import BankaiError, UsageError
+from bankai_edge.host.address import is_loopback, local_socket_path
+
+if TYPE_CHECKING:
+    from bankai_edge.agent.announce import Announcement
 
 BUF_SIZE_BYTES = 1024
 BUF_COUNT = 4
@@ -39,11 +41,15 @@ class AgentConfig:
     serial: tuple[str, ...] = ()
     baud: int = 115200
     udp: tuple[tuple[str, int], ...] = ()
+    tcp: tuple[tuple[str, int], ...] = ()
     unix: tuple[Path, ...] = ()
     stdio: bool = False
     ctx: int | None = None
     mode: Literal["overlay", "in-place"] = "overlay"
     allow_unbound: bool = False
+    policy: Literal["open", "warn", "require"] = "open"  # what signatures patches need
+    insecure: bool = False  # let anyone on the network in, whatever the policy
+    announce: bool | None = None  # by mDNS; None: when a network beyond this machine is served
 
 
 class Service:
@@ -91,6 +97,7 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
     `log` gets one sentence at a time for the operator; the last one before serving starts with
     "ready". Raises BankaiError when the model, the store or a listener cannot be opened.
     """
+    check_exposure(config)
     # The engine comes in only here: the options above must be answerable without it.
     from bankai_edge.model import Model, Session
 
@@ -117,8 +124,11 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
         threading.Thread(
             target=_serve, args=(listener, stop), name=listener.label, daemon=True
         ).start()
+    announcement = _announce(config, listeners, model.name, log)
     log("ready on " + ", ".join(listener.label for listener in listeners))
     end.wait()
+    if announcement is not None:
+        announcement.close()
     device.close()
     for listener in listeners:
         listener.close()
@@ -126,6 +136,48 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
     if end.restart:
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def check_exposure(config: AgentConfig) -> None:
+    """Raise UsageError when anyone on the network could change the patches, and that unasked."""
+    if config.insecure or config.policy == "require":
+        return
+    for scheme, places in (("udp", config.udp), ("tcp", config.tcp)):
+        for host, port in places:
+            if not is_loopback(host):
+                raise UsageError(
+                    f"anyone who reaches {scheme}://{host}:{port} could change the patches",
+                    next_step="Take only signed ones with --require-signed, keep to this machine "
+                    f"with --{scheme} 127.0.0.1:{port}, or say --insecure.",
+                )
+
+
+def _announce(
+    config: AgentConfig, listeners: Sequence[Listener], model: str, log: Callable[[str], None]
+) -> Announcement | None:
+    """Announce what networks can reach, where that is wanted and possible."""
+    places = [
+        (scheme, host, listener.port)
+        for listener in listeners
+        if isinstance(listener, (UdpListener, TcpListener))
+        for scheme, host in [(listener.scheme, listener.host)]
+    ]
+    beyond = [place for place in places if not is_loopback(place[1])]
+    if config.announce is False or (config.announce is None and not beyond):
+        return None
+    if not places:
+        raise UsageError("--announce: nothing to announce", expected="--udp or --tcp beside it")
+    try:
+        from bankai_edge.agent.announce import Announcement
+
+        return Announcement(places, model)
+    except (ImportError, OSError) as error:
+        if config.announce:
+            raise BankaiError(
+                f"--announce: {error}", next_step="pip install 'bankai-edge[mdns]'"
+            ) from error
+        log(f"not announced on the network ({error}); others need this machine's name")
+        return None
 
 
 def _serve(listener: Listener, at_end: Callable[[], None] | None) -> None:
@@ -143,6 +195,8 @@ def _open_listeners(
             opened.append(SerialListener(path, config.baud, service, log))
         for host, port in config.udp:
             opened.append(UdpListener(host, port, service))
+        for host, port in config.tcp:
+            opened.append(TcpListener(host, port, service))
         for socket_path in config.unix:
             opened.append(UnixListener(socket_path, service))
         if config.stdio:

@@ -19,13 +19,11 @@ LOOPBACK = "127.0.0.1"
     "--model",
     "-m",
     type=click.Path(path_type=Path),
-    required=True,
     help="The model to serve: a GGUF.",
 )
 @click.option(
     "--store",
     type=click.Path(path_type=Path),
-    required=True,
     help="The directory that keeps the patches and which are active.",
 )
 @click.option("--serial", multiple=True, metavar="PORT", help="Answer on a serial port or pty.")
@@ -37,10 +35,28 @@ LOOPBACK = "127.0.0.1"
     help="Its speed.",
 )
 @click.option("--udp", multiple=True, metavar="[HOST:]PORT", help="Answer on UDP; HOST: loopback.")
+@click.option("--tcp", multiple=True, metavar="[HOST:]PORT", help="Answer on TCP; HOST: loopback.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Let a HOST beyond this machine in with unsigned patches.",
+)
+@click.option(
+    "--announce/--no-announce",
+    default=None,
+    help="Announce UDP and TCP on the local network (mDNS). Default: when not on loopback.",
+)
 @click.option(
     "--unix", multiple=True, type=click.Path(path_type=Path), help="Answer on a unix socket."
 )
 @click.option("--stdio", is_flag=True, help="Answer on stdin and stdout; ends when stdin does.")
+@click.option(
+    "--attach",
+    is_flag=False,
+    flag_value="",
+    metavar="[SOCKET]",
+    help="Serve nothing: join stdin and stdout to the agent that runs here, as ssh:// does.",
+)
 @click.option("--ctx", type=click.IntRange(min=16), help="Context length in tokens.")
 @click.option(
     "--mode",
@@ -51,13 +67,17 @@ LOOPBACK = "127.0.0.1"
 )
 @click.option("--unbound", is_flag=True, help="Also take patches that name no model.")
 def agent(
-    model: Path,
-    store: Path,
+    model: Path | None,
+    store: Path | None,
     serial: tuple[str, ...],
     baud: int,
     udp: tuple[str, ...],
+    tcp: tuple[str, ...],
+    insecure: bool,
+    announce: bool | None,
     unix: tuple[Path, ...],
     stdio: bool,
+    attach: str | None,
     ctx: int | None,
     mode: Literal["overlay", "in-place"],
     unbound: bool,
@@ -67,6 +87,14 @@ def agent(
     Listens where it is told, several places at once; else on this user's local socket, which the
     other verbs find by themselves. The active patches survive a restart.
     """
+    if attach is not None:
+        from bankai_edge.agent.attach import attach as join
+
+        join(Path(attach) if attach else None)
+        return
+    if model is None or store is None:
+        missing = "--store" if model else "--model"
+        raise UsageError(f"agent needs {missing}", expected="agent --model MODEL --store DIR")
     from bankai_edge.agent.service import AgentConfig, run_agent
 
     config = AgentConfig(
@@ -74,7 +102,10 @@ def agent(
         store=store,
         serial=serial,
         baud=baud,
-        udp=tuple(_udp_place(place) for place in udp),
+        udp=tuple(_place("udp", place) for place in udp),
+        tcp=tuple(_place("tcp", place) for place in tcp),
+        insecure=insecure,
+        announce=announce,
         unix=unix,
         stdio=stdio,
         ctx=ctx,
@@ -84,14 +115,11 @@ def agent(
     run_agent(config, log=lambda sentence: say(f"bankai-edge agent: {sentence}"))
 
 
-def _udp_place(place: str) -> tuple[str, int]:
+def _place(scheme: str, place: str) -> tuple[str, int]:
     """`HOST:PORT`, `:PORT`, `PORT` or `HOST`; loopback unless a host is named."""
     if place.isdigit():
         place = f":{place}"
-    host, port = split_host_port(f"--udp {place}", place)
+    host, port = split_host_port(f"--{scheme} {place}", place)
     if not host and ":" not in place:
-        raise UsageError(f"--udp {place!r} names no place", expected="HOST:PORT or PORT")
-    host = host or LOOPBACK
-    if host not in (LOOPBACK, "::1", "localhost"):
-        say(f"bankai-edge agent: anyone who reaches {host}:{port} can change the patches")
-    return host, port
+        raise UsageError(f"--{scheme} {place!r} names no place", expected="HOST:PORT or PORT")
+    return host or LOOPBACK, port

@@ -9,7 +9,8 @@ from typing import Any
 from bankai_edge.errors import BankaiError, NoDeviceError
 from bankai_edge.host.address import Address, local_socket_candidates, parse_address
 from bankai_edge.host.client import DEFAULT_TIMEOUT_S, Client
-from bankai_edge.host.transports import open_transport, serial_ports
+from bankai_edge.host.serial_port import serial_ports
+from bankai_edge.host.transports import open_transport
 
 PROBE_TIMEOUT_S = 0.3
 
