@@ -17,7 +17,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Generate text from a model, with or without patches."),
     "agent": ("agent", "agent", "Serve a model and its patch store: the device side."),
     "devices": ("device", "devices", "List the devices that answer."),
-    "push": ("device", "push", "Send a patch to a device, and switch to it with --use."),
+    "push": ("push", "push", "Send a patch to a device, and switch to it with --use."),
     "list": ("device", "list_patches", "List the patches in a device's store."),
     "use": ("device", "use", "Activate a set of stored patches, all or none."),
     "off": ("device", "off", "Deactivate every patch."),

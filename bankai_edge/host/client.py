@@ -213,6 +213,10 @@ class Client:
             raise
         return bytes(answer["output"])
 
+    def has(self, name: str, data: bytes) -> bool:
+        """Whether these very bytes are stored as `name`."""
+        return self.sha256(name) == hashlib.sha256(data).digest()
+
     def push(
         self, name: str, data: bytes, *, progress: Callable[[int], None] = lambda _: None
     ) -> PushReport:
