@@ -81,12 +81,16 @@ class Agent:
                 self._ready.set()
         self._ready.set()
 
+    def place(self, scheme: str) -> str:
+        """The address of the first listener of a kind, as in `udp://127.0.0.1:4711`."""
+        ready = next(line for line in self.log.splitlines() if ": ready on " in line)
+        places = ready.split(": ready on ")[1].split(", ")
+        return next(p for p in places if p.startswith(f"{scheme}:"))
+
     @property
     def udp_port(self) -> int:
         """The port that `--udp 0` was given."""
-        ready = next(line for line in self.log.splitlines() if ": ready on " in line)
-        place = next(p for p in ready.split(": ready on ")[1].split(", ") if p.startswith("udp:"))
-        return int(place.rpartition(":")[2])
+        return int(self.place("udp").rpartition(":")[2])
 
     def wait_for(self, text: str) -> None:
         """Wait until the log holds `text`."""
