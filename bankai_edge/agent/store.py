@@ -139,9 +139,11 @@ class Store:
         try:
             self._file = JournalFile(self._disk, root, note)
             self._start()
-        except OSError as error:
+        except BaseException as error:
             os.close(self._lock)
-            raise _unopened(root, error) from error
+            if isinstance(error, OSError):
+                raise _unopened(root, error) from error
+            raise
 
     def close(self) -> None:
         """Give the directory back."""
