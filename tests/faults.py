@@ -185,10 +185,10 @@ class BadLine:
         pass
 
 
-def scattered(model: Model, name: str, seed: object) -> bytes:
-    """A patch of single bits without a pattern, about 1 KB."""
+def scattered(model: Model, name: str, seed: object, flips: int = 400) -> bytes:
+    """A patch of single bits without a pattern; 400 of them are some 600 bytes."""
     chance = random.Random(str(seed))
-    places = {(0, 4, chance.randrange(200), chance.randrange(128)) for _ in range(400)}
+    places = {(0, 4, chance.randrange(200), chance.randrange(128)) for _ in range(flips)}
     patch = Patch(name=name, bits=tuple(sorted(places)))
     crc = _patch.row_crc(model.core, encode(patch))
     return encode(replace(patch, model_id=model.id, crc=crc))

@@ -6,7 +6,6 @@ import os
 import socket
 import stat
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -101,6 +100,8 @@ def _ssh(text: str, rest: str) -> Address:
 
 def is_loopback(host: str) -> bool:
     """True when only this machine reaches a listener bound to `host`."""
+    from ipaddress import ip_address
+
     try:
         found = socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)
     except OSError:

@@ -14,7 +14,6 @@ from bankai_edge.errors import BankaiError, NoDeviceError
 from bankai_edge.host.address import Address
 from bankai_edge.host.lines import ByteLine, socket_line
 from bankai_edge.host.serial_port import SerialPlace
-from bankai_edge.host.ssh import open_ssh
 
 MAX_PACKET_BYTES = 65533  # what the framing can carry
 CONNECT_TIMEOUT_S = 5.0
@@ -203,6 +202,9 @@ def open_transport(address: Address) -> Transport:
         if address.kind == "tcp":
             return open_tcp(address)
         if address.kind == "ssh":
+            # Imported here: what it needs takes longer than the rest together.
+            from bankai_edge.host.ssh import open_ssh
+
             return open_ssh(address)
         return open_unix(address.place)
 
