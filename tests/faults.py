@@ -16,14 +16,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agents import make_patch
+from agents import Agent, make_patch
 
 from bankai_edge import _patch
 from bankai_edge._link import FrameReader, SmpServer, frame_encode
 from bankai_edge.agent.device import AgentDevice
+from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError
+from bankai_edge.host.address import Address, parse_address
 from bankai_edge.host.client import Client
+from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import Patch, encode
 
@@ -316,6 +319,57 @@ def run_noise(model: Model, root: Path, *, rate: float, pushes: int, seed: int =
     return tally
 
 
+class NoisyCable(PtyCable):
+    """Two ptys joined by a line that spoils bytes both ways, in real time."""
+
+    def __init__(self, faults: Faults, seed: int, tally: Tally) -> None:
+        chance = random.Random(seed)
+        self._spoilers: dict[int, Spoiler] = {}
+        self._make = lambda: Spoiler(chance, faults, tally)
+        super().__init__()
+
+    def _carry(self, source: int, data: bytes) -> None:
+        spoiler = self._spoilers.setdefault(source, self._make())
+        super()._carry(source, spoiler.carry(data))
+
+
+def run_pty(
+    model_path: Path, store: Path, *, rate: float, pushes: int, baud: int = 115200, seed: int = 1
+) -> Tally:
+    """Pushes by real time-outs to a real agent process at the other end of a noisy cable."""
+    tally = Tally()
+    model = Model(model_path)
+    names = ("a", "b")
+    patches = {name: scattered(model, name, name) for name in names}
+    with (
+        NoisyCable(Faults.all_at(rate), seed, tally) as cable,
+        Agent(model_path, store, "--serial", cable.agent_path, "--unix", store.parent / "sock"),
+    ):
+        place = Address("unix", str(store.parent / "sock"))  # where the truth is told
+        for i in range(pushes):
+            name = names[i % 2]
+            with Client(open_transport(place)) as judge:
+                judge.deactivate()
+                if judge.sha256(name) is not None:
+                    judge.remove(name)
+            line = open_transport(Address("serial", cable.host_path, baud=baud))
+            with Client(line, timeout_s=0.15, tries=20) as client:
+                tally.pushes += 1
+                try:
+                    client.push(name, patches[name])
+                    client.activate([name])
+                    tally.succeeded += 1
+                    done = True
+                except BankaiError:
+                    tally.said_no += 1
+                    done = False
+            with Client(open_transport(place)) as judge:
+                assert judge.info()["active"] in ([[name]] if done else [[name], []])
+                assert judge.has(name, patches[name]) or (not done and not judge.sha256(name))
+                assert judge.verify()["ok"]
+    return tally
+
+
 @dataclass
 class Weather:
     """What a network does to datagrams: chances a datagram, and how late a late one is."""
@@ -414,9 +468,6 @@ def run_udp(
     tries: int = 3,
 ) -> Tally:
     """Push each patch and switch to it in turn at a UDP address; never may another be active."""
-    from bankai_edge.host.address import parse_address
-    from bankai_edge.host.transports import open_transport
-
     tally = Tally()
     names = sorted(patches)
     for i in range(rounds):
@@ -441,9 +492,6 @@ def run_udp(
 
 def run_two_hosts(place: str, patches: list[bytes], *, rounds: int) -> Tally:
     """Two hosts push different bytes under one name at once, to one device, again and again."""
-    from bankai_edge.host.address import parse_address
-    from bankai_edge.host.transports import open_transport
-
     tally = Tally()
     lock = threading.Lock()
 

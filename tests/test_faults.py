@@ -15,6 +15,7 @@ from faults import (
     Weather,
     run_cuts,
     run_noise,
+    run_pty,
     run_two_hosts,
     run_udp,
     scattered,
@@ -69,6 +70,12 @@ def test_noise_that_nothing_gets_through(model: Model, disk: Path) -> None:
     tally = run_noise(model, disk, rate=0.1, pushes=30)
     print(f"noise 0.1: {tally}")
     assert tally.said_no >= 25
+
+
+def test_noise_between_real_processes(nano_path: Path, disk: Path) -> None:
+    tally = run_pty(nano_path, disk / "store", rate=2e-3, pushes=4)
+    print(f"noisy pty: {tally}")
+    assert tally.faults and tally.succeeded >= 3
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@
 #
 # Needs clang with its runtime (Debian: clang libclang-rt-14-dev). The committed corpus,
 # tests/c/corpus_smp, seeds the run; afterwards it is replaced by a minimal set that reaches the
-# same code. tests/test_fuzz_corpus.py replays it with gcc's sanitizers.
+# same code, unless KEEP_CORPUS is set. tests/test_fuzz_corpus.py replays it with gcc's sanitizers.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-1800}
@@ -46,6 +46,7 @@ nice -n 19 "$work/fuzz_smp" -max_total_time="$seconds" -max_len=1024 -timeout=10
     -dict="$work/dictionary" -print_final_stats=1 -artifact_prefix="$work/" \
     "$work/found" "$corpus" > "$work/log" 2>&1 || { tail -40 "$work/log" >&2; exit 1; }
 grep -E '^stat::number_of_executed_units|^stat::average_exec|^#.* DONE' "$work/log"
+[ -z "${KEEP_CORPUS:-}" ] || exit 0
 mkdir -p "$work/minimal"
 "$work/fuzz_smp" -merge=1 "$work/minimal" "$work/found" "$corpus" > "$work/merge-log" 2>&1
 rm -f "$corpus"/*
