@@ -14,7 +14,8 @@ from disks import FailingDisk
 
 from bankai_edge.agent.disk import Disk
 from bankai_edge.agent.journal import SLOTS
-from bankai_edge.agent.store import Quota, Store, StoreError
+from bankai_edge.agent.limits import Quota
+from bankai_edge.agent.store import Store, StoreError
 
 State = tuple[dict[str, bytes], dict[str, bytes], dict[str, bytes], dict[str, int]]
 
@@ -335,7 +336,8 @@ def test_a_full_disk_is_told_before_the_first_byte(tmp_path: Path) -> None:
 ON_A_SMALL_DISK = """
 import sys
 from pathlib import Path
-from bankai_edge.agent.store import Quota, Store, StoreError
+from bankai_edge.agent.limits import Quota
+from bankai_edge.agent.store import Store, StoreError
 from test_store import fill, put, state, use
 
 root = Path(sys.argv[1])

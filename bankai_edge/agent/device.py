@@ -11,8 +11,8 @@ from bankai_edge import __version__
 from bankai_edge._link import RC, DeviceError
 from bankai_edge.agent.active import ActiveSet
 from bankai_edge.agent.gate import Gate, parse
-from bankai_edge.agent.health import DEFAULT_BUDGET_S
 from bankai_edge.agent.journal import Stored
+from bankai_edge.agent.limits import PROBE_BUDGET_S
 from bankai_edge.agent.prompt import Answer, Turns
 from bankai_edge.agent.refusals import as_device_error, device_errors
 from bankai_edge.agent.store import Store, Upload
@@ -42,7 +42,7 @@ class AgentDevice:
         ctx: int,
         allow_unbound: bool = False,
         gate: Gate | None = None,
-        probe_budget_s: float = DEFAULT_BUDGET_S,
+        probe_budget_s: float = PROBE_BUDGET_S,
         log: Callable[[str], None],
         on_reset: Callable[[], None],
     ) -> None:

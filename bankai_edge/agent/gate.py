@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
 
 from bankai_edge import _patch
 from bankai_edge._link import RC, DeviceError
+from bankai_edge.agent.limits import Policy
 from bankai_edge.errors import CoreError, SignatureError
 from bankai_edge.patch import sign
-from bankai_edge.patch.keys import TrustStore, short_key
+from bankai_edge.patch.keys import TrustStore
 from bankai_edge.patch.refusals import patch_error
-
-Policy = Literal["open", "warn", "require"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 class Gate:
@@ -47,7 +44,9 @@ class Gate:
             if revoked == key:
                 raise SignatureError(f"{name} is signed by {other}, whose key was revoked")
         if key not in self._trust.trusted().values():
-            self._complain(f"{name} is signed by {short_key(key)}, whom this device does not trust")
+            self._complain(
+                f"{name} is signed by {sign.short_key(key)}, whom this device does not trust"
+            )
         return envelope.payload
 
     def refuse_older(self, name: str, sequence: int | None, highest: int | None) -> None:

@@ -9,7 +9,6 @@ from typing import Protocol
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch import bkp
 
-DEFAULT_BUDGET_S = 1.5
 _SHOWN = 24  # characters of a prompt or answer in a sentence: an error's detail is short
 
 

@@ -7,13 +7,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from bankai_edge._link import SmpServer
 from bankai_edge.agent.device import AgentDevice
+from bankai_edge.agent.gate import Gate
+from bankai_edge.agent.limits import PROBE_BUDGET_S, Policy, Quota
 from bankai_edge.agent.listeners import (
     Listener,
     SerialListener,
@@ -24,6 +26,7 @@ from bankai_edge.agent.shell import Shell
 from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.host.address import is_loopback, local_socket_path
+from bankai_edge.patch.keys import TrustStore
 
 if TYPE_CHECKING:
     from bankai_edge.agent.announce import Announcement
@@ -47,7 +50,10 @@ class AgentConfig:
     ctx: int | None = None
     mode: Literal["overlay", "in-place"] = "overlay"
     allow_unbound: bool = False
-    policy: Literal["open", "warn", "require"] = "open"  # what signatures patches need
+    policy: Policy = "open"  # what signatures patches need
+    trust: Path | None = None  # the directory of trusted keys; None: STORE/keys
+    quota: Quota = field(default_factory=Quota)
+    probe_budget_s: float = PROBE_BUDGET_S
     insecure: bool = False  # let anyone on the network in, whatever the policy
     announce: bool | None = None  # by mDNS; None: when a network beyond this machine is served
 
@@ -104,7 +110,9 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
     end = _End()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end.stop)
-    store = Store(config.store, note=log)
+    trust = TrustStore(config.trust or config.store / "keys")
+    gate = Gate(config.policy, trust, log)
+    store = Store(config.store, quota=config.quota, note=log)
     model = Model.open(config.model, writable=config.mode == "in-place")
     session = Session(model, ctx=config.ctx, mode=config.mode)
     device = AgentDevice(
@@ -114,11 +122,16 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
         mode=config.mode,
         ctx=session.ctx,
         allow_unbound=config.allow_unbound,
+        gate=gate,
+        probe_budget_s=config.probe_budget_s,
         log=log,
         on_reset=end.reset,
     )
     listeners = _open_listeners(config, Service(device), log)
     log(f"{model.name} ({model.id.hex()[:16]}), store {config.store}")
+    if config.policy != "open":
+        trusted = ", ".join(trust.trusted()) or "nobody yet: bankai-edge keys trust"
+        log(f"signatures: {config.policy}; trusted in {trust.directory}: {trusted}")
     for listener in listeners:
         stop = end.stop if listener.label == StdioListener.label and len(listeners) == 1 else None
         threading.Thread(

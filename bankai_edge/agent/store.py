@@ -24,6 +24,7 @@ from pathlib import Path
 
 from bankai_edge.agent.disk import Disk
 from bankai_edge.agent.journal import Journal, JournalFile, Stored
+from bankai_edge.agent.limits import Quota
 from bankai_edge.errors import BankaiError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
@@ -39,18 +40,6 @@ class StoreError(BankaiError):
     def __init__(self, reason: str, found: str, *, expected: str = "", next_step: str = "") -> None:
         self.reason = reason
         super().__init__(found, expected=expected, next_step=next_step)
-
-
-@dataclass(frozen=True)
-class Quota:
-    """How much a store takes. `spare_bytes` of the disk stay free for the journal and others.
-
-    What only the previous set still needs does not count.
-    """
-
-    patches: int = 64
-    total_bytes: int = 16 << 20
-    spare_bytes: int = 16 << 10
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from bankai_edge.agent.limits import PROBE_BUDGET_S, Policy, Quota
 from bankai_edge.cli.output import say
 from bankai_edge.errors import UsageError
 from bankai_edge.host.address import DEFAULT_BAUD, split_host_port
@@ -66,6 +67,43 @@ LOOPBACK = "127.0.0.1"
     help="How patches are applied: beside the weights, or in a private copy of them.",
 )
 @click.option("--unbound", is_flag=True, help="Also take patches that name no model.")
+@click.option(
+    "--policy",
+    type=click.Choice(["open", "warn", "require"]),
+    default="open",
+    show_default=True,
+    help="Must patches be signed by a trusted key? warn takes all and says which are not.",
+)
+@click.option("--require-signed", is_flag=True, help="The same as --policy require.")
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The directory of trusted public keys. Default: keys, within the store.",
+)
+@click.option(
+    "--max-patches",
+    type=click.IntRange(min=1),
+    default=Quota.patches,
+    show_default=True,
+    help="How many patches the store takes.",
+)
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(min=1),
+    default=Quota.total_bytes,
+    show_default=True,
+    help="How many bytes they may have in all.",
+)
+@click.option(
+    "--probe-budget",
+    "probe_budget_s",
+    type=click.FloatRange(min=0),
+    default=PROBE_BUDGET_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a switch may take to ask the patches' own probes.",
+)
 def agent(
     model: Path | None,
     store: Path | None,
@@ -81,6 +119,12 @@ def agent(
     ctx: int | None,
     mode: Literal["overlay", "in-place"],
     unbound: bool,
+    policy: Policy,
+    require_signed: bool,
+    trust: Path | None,
+    max_patches: int,
+    max_bytes: int,
+    probe_budget_s: float,
 ) -> None:
     """Serve a model and its patch store until Ctrl-C or SIGTERM.
 
@@ -111,6 +155,10 @@ def agent(
         ctx=ctx,
         mode=mode,
         allow_unbound=unbound,
+        policy="require" if require_signed else policy,
+        trust=trust,
+        quota=Quota(max_patches, max_bytes),
+        probe_budget_s=probe_budget_s,
     )
     run_agent(config, log=lambda sentence: say(f"bankai-edge agent: {sentence}"))
 

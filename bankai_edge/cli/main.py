@@ -26,7 +26,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "ask": ("device", "ask", "Ask the model on a device."),
     "info": ("device", "info", "Show what a device is and what it runs."),
     "verify": ("device", "verify", "Check a device's weights and stored patches."),
-    "patch": ("patch", "patch", "Show, import, export and bind patches."),
+    "patch": ("patch", "patch", "Show, import, export, bind, sign and verify patches."),
+    "keys": ("keys", "keys", "Make keys to sign patches with; choose which a device trusts."),
     "model": ("model", "model", "Show a model and its id."),
 }
 

@@ -10,7 +10,7 @@ import click
 
 from bankai_edge.cli.options import Where, each_device, many_devices_options
 from bankai_edge.cli.output import json_option, switched
-from bankai_edge.errors import BankaiError, IncompatibleError
+from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.host.client import Client
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _read_patch(file: Path, name: str | None) -> tuple[Patch, bytes]:
     """Read and validate a patch file here, before any device is bothered."""
     from dataclasses import replace
 
-    from bankai_edge.patch import bkp
+    from bankai_edge.patch import bkp, sign
 
     try:
         data = file.read_bytes()
@@ -102,8 +102,14 @@ def _read_patch(file: Path, name: str | None) -> tuple[Patch, bytes]:
         raise BankaiError(
             f"{file} cannot be read: {error.strerror}", next_step="Name a .bkp file."
         ) from error
-    patch = bkp.decode(data, what=str(file))
+    signed = sign.is_signed(data)
+    payload = sign.unwrap(data, str(file)).payload if signed else data  # the device verifies it
+    patch = bkp.decode(payload, what=str(file))
     if name is not None and name != patch.name:
+        if signed:
+            raise UsageError(
+                f"{file} is signed under the name {patch.name}; --name {name} would break that"
+            )
         patch = replace(patch, name=name)
         data = bkp.encode(patch)
     return patch, data

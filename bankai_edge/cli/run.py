@@ -8,17 +8,13 @@ from pathlib import Path
 import click
 
 from bankai_edge.cli.output import json_option, print_json, say
-from bankai_edge.errors import BankaiError
 
 
 def read_patch(path: Path) -> bytes:
-    """A .bkp file's bytes, or one sentence why not."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BankaiError(
-            f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
-        ) from error
+    """A bare .bkp's bytes, out of its envelope when it is signed; or one sentence why not."""
+    from bankai_edge.patch import files
+
+    return files.read_bare(path)
 
 
 @click.command()

@@ -58,6 +58,9 @@ _NEXT_STEP = {
     "BUSY": "Try again in a moment.",
     "ACTIVE": "Switch it off first with bankai-edge off.",
     "CONTEXT": "Shorten the prompt, or start the agent with a larger --ctx.",
+    "SIGNATURE": "Sign it (bankai-edge patch sign) with a key that the device trusts.",
+    "CANARY": "The set from before is active.",
+    "DOWNGRADE": "Push a newer version (bankai-edge patch sign --sequence N numbers it).",
 }
 
 
@@ -407,7 +410,7 @@ def _refusal(label: str, group: int, rc: int, detail: str) -> BankaiError:
     next_step = _NEXT_STEP.get(name, "")
     if name in _INCOMPATIBLE:
         return IncompatibleError(found, next_step=next_step)
-    if name == "SIGNATURE":
+    if name in ("SIGNATURE", "DOWNGRADE"):
         return SignatureError(found, next_step=next_step)
     if name == "TIMEOUT":
         return DeviceTimeoutError(found, next_step=next_step)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch import files
+from bankai_edge.patch.sign import ed25519, short_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -26,11 +27,6 @@ _PUBLIC_PREFIX = bytes.fromhex("302a300506032b6570032100")
 _PUBLIC_PEM = re.compile(
     r"\s*-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)-----END PUBLIC KEY-----\s*"
 )
-
-
-def short_key(public_key: bytes) -> str:
-    """The start of a public key, as shown to people."""
-    return public_key.hex()[:16]
 
 
 def own_keys() -> Path:
@@ -63,8 +59,6 @@ def new(directory: Path, name: str) -> tuple[Path, Path]:
 
     Raises BankaiError when there is one of that name, which is never overwritten.
     """
-    from bankai_edge.patch.sign import ed25519
-
     private_path, public_path = (directory / (_checked(name) + end) for end in (PRIVATE, PUBLIC))
     key = ed25519().Ed25519PrivateKey.generate()
     from cryptography.hazmat.primitives import serialization
@@ -96,8 +90,6 @@ def new(directory: Path, name: str) -> tuple[Path, Path]:
 
 def read_private(path: Path) -> Ed25519PrivateKey:
     """A private key to sign with; raises BankaiError for anything else."""
-    from bankai_edge.patch.sign import ed25519
-
     ed25519()  # says so when the library is missing
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

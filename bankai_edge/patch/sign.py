@@ -7,6 +7,7 @@ knowing the signer; whether that signer is trusted is a separate question (keys.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ import cbor2
 
 from bankai_edge import _patch
 from bankai_edge.errors import BankaiError, CoreError, SignatureError
-from bankai_edge.patch.keys import short_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,6 +24,11 @@ _TAG = 18
 _ALGORITHM, _KEY_ID, _EDDSA = 1, 4, -8
 
 is_signed = _patch.is_signed
+
+
+def short_key(public_key: bytes) -> str:
+    """The start of a public key, as shown to people."""
+    return public_key.hex()[:16]
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,17 @@ def unwrap(data: bytes, what: str = "the patch") -> Envelope:
 
 
 def payload_of(data: bytes, what: str = "the patch") -> bytes:
-    """The bare `.bkp`, out of its envelope if it is in one. Nothing is verified."""
-    return unwrap(data, what).payload if is_signed(data) else data
+    """The bare `.bkp`, out of its envelope if it is in one.
+
+    The envelope's own signature is verified, where the library for that is installed; whose it is,
+    is not asked. Raises SignatureError (exit 5).
+    """
+    if not is_signed(data):
+        return data
+    envelope = unwrap(data, what)
+    with contextlib.suppress(NoCryptographyError):
+        verify(envelope, what)
+    return envelope.payload
 
 
 def sign(payload: bytes, key: Ed25519PrivateKey) -> bytes:
