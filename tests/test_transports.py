@@ -181,8 +181,9 @@ def test_a_network_is_served_only_when_said_so(
     )
     assert done.returncode == 2
     assert "--require-signed" in done.stderr and "--insecure" in done.stderr
-    with Agent(nano_path, tmp_path / "s", option, place, "--insecure", "--no-announce") as agent:
-        assert "0.0.0.0" in agent.log
+    for permission in ("--insecure", "--require-signed"):
+        with Agent(nano_path, tmp_path / "s", option, place, permission, "--no-announce") as agent:
+            assert "0.0.0.0" in agent.log
 
 
 def test_mdns_finds_an_announced_agent(nano_path: Path, tmp_path: Path) -> None:
