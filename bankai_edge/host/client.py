@@ -131,9 +131,9 @@ class Client:
     """Commands to one device over one transport. A context manager: closes the transport.
 
     `timeout_s` bounds the wait for one answer; an unanswered request is repeated, `tries` times in
-    all, when repeating it changes nothing. A device that restarts or re-enumerates meanwhile is
-    waited for. Raises DeviceTimeoutError (silent), NoDeviceError (line gone),
-    IncompatibleError or RefusedError (the device said no).
+    all, when repeating it changes nothing. Unless `tries` is 1, a device that restarts or
+    re-enumerates meanwhile is waited for. Raises DeviceTimeoutError (silent), NoDeviceError (line
+    gone), IncompatibleError or RefusedError (the device said no).
     """
 
     def __init__(
@@ -335,7 +335,7 @@ class Client:
                 self.transport.send(packet)
                 answer = self._await(expected, pause_s)
             except NoDeviceError:
-                if not again or not self.transport.reopen():
+                if not again or self._tries == 1 or not self.transport.reopen():
                     raise
                 answer = None
             if answer is not None:
