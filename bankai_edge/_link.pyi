@@ -116,6 +116,9 @@ class Device(Protocol):
     def info(self) -> Mapping[str, bool | int | str | bytes | Sequence[str]]:
         """What this device is and runs (keys: docs/protocol.md)."""
 
+    # Also, where a device has them: `datetime() -> str`, the local time as 2026-11-23T17:00:38
+    # (else the system's clock), and `bench()`, a mapping like info's (else NOT_SUPPORTED).
+
     def reset(self) -> None:
         """Restart soon after returning (the answer must get out first)."""
 

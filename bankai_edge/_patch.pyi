@@ -22,6 +22,15 @@ class ParsedPatch(TypedDict):
 def parse(data: bytes) -> ParsedPatch:
     """Decode a `.bkp` strictly, as the firmware does."""
 
+def is_signed(data: bytes) -> bool:
+    """Whether these bytes begin like a COSE_Sign1 envelope."""
+
+def unwrap(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """(payload, public key, signature, signed head) of an envelope; nothing is verified.
+
+    The signature is over the signed head followed by the payload.
+    """
+
 def check(model: _Model, data: bytes, allow_unbound: bool = False) -> None:
     """Refuse a patch of another model, out of range, or whose rows' CRC differs.
 

@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Serial framing and the SMP server of the core; imports neither NumPy nor the engine."""
 
-from time import monotonic
+from time import monotonic, strftime
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stddef cimport size_t
@@ -75,6 +75,7 @@ cdef extern from "bk_smp.h":
         int (*bench)(void *, bk_smp_fields *) noexcept
         int (*reset)(void *) noexcept
         const char *(*detail)(void *) noexcept
+        int (*datetime)(void *, char *, size_t) noexcept
         uint32_t (*clock_ms)(void *) noexcept
     ctypedef struct bk_smp:
         pass
@@ -468,6 +469,21 @@ cdef const char *_detail(void *p) noexcept:
     return NULL if detail is None else <const char *><char *>detail
 
 
+cdef int _datetime(void *p, char *text, size_t cap) noexcept:
+    s = <SmpServer>p
+    try:
+        if hasattr(s._device, "datetime"):
+            raw = s._device.datetime().encode("ascii")
+        else:
+            raw = strftime("%Y-%m-%dT%H:%M:%S").encode("ascii")
+        if <size_t>len(raw) >= cap:
+            raise ValueError("a date and time that long is none")
+        memcpy(text, <char *>raw, <size_t>len(raw) + 1)
+        return BK_RC_OK
+    except BaseException as error:
+        return s._failed(error)
+
+
 cdef uint32_t _clock_ms(void *p) noexcept:
     return <uint32_t>(<uint64_t>(monotonic() * 1000.0))
 
@@ -491,4 +507,5 @@ cdef void _fill(bk_smp_hooks *h):
     h.bench = NULL
     h.reset = _reset
     h.detail = _detail
+    h.datetime = _datetime
     h.clock_ms = _clock_ms

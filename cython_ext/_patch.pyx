@@ -26,6 +26,22 @@ cdef extern from "bk_patch.h":
     int bk_patch_swap(bk_model *model, const bk_patch **old_set, uint32_t n_old,
                       const bk_patch **new_set, uint32_t n_new, bint allow_unbound) nogil
 
+cdef extern from "bk_cose.h":
+    enum:
+        BK_COSE_KEY
+        BK_COSE_SIGNATURE
+        BK_COSE_HEAD_MAX
+    ctypedef struct bk_span:
+        const uint8_t *p
+        size_t n
+    ctypedef struct bk_cose:
+        const uint8_t *public_key
+        const uint8_t *signature
+        bk_span payload
+    bint bk_cose_is(const uint8_t *data, size_t n) nogil
+    int bk_cose_open(const uint8_t *data, size_t n, bk_cose *envelope) nogil
+    size_t bk_cose_signed_head(const bk_cose *envelope, uint8_t *head) nogil
+
 cdef extern from "bk_overlay.h":
     ctypedef struct bk_overlay:
         uint32_t n_rows, n_shadows
@@ -77,6 +93,27 @@ def parse(data):
         "canaries": patch.n_canaries,
         "sequence": patch.sequence if patch.has_sequence else None,
     }
+
+
+def is_signed(bytes data not None):
+    """Do these bytes begin like an envelope?"""
+    return bk_cose_is(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+def unwrap(bytes data not None):
+    """(payload, public key, signature, signed head) of an envelope; nothing is verified."""
+    cdef bk_cose envelope
+    cdef uint8_t head[BK_COSE_HEAD_MAX]
+    err = bk_cose_open(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), &envelope)
+    if err:
+        raise CoreError(err)
+    cdef size_t n = bk_cose_signed_head(&envelope, head)
+    return (
+        (<const char *>envelope.payload.p)[:envelope.payload.n],
+        (<const char *>envelope.public_key)[:BK_COSE_KEY],
+        (<const char *>envelope.signature)[:BK_COSE_SIGNATURE],
+        (<const char *>head)[:n],
+    )
 
 
 def check(model, data, bint allow_unbound=False):

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bankai_edge import _patch
+from bankai_edge.agent import journal
 from bankai_edge.model import Model
 from bankai_edge.patch import Patch, encode
 
@@ -31,6 +32,12 @@ def make_patch(model: Model, name: str, rows: Sequence[int], *, layer: int = 0) 
     patch = Patch(name=name, rows=tuple((layer, 3, row) for row in rows))
     crc = _patch.row_crc(model.core, encode(patch))
     return encode(replace(patch, model_id=model.id, crc=crc))
+
+
+def on_disk(store: Path, name: str) -> bytes | None:
+    """The bytes of a patch in a store that an agent has open; None when it has none."""
+    stored = journal.peek(store).patches.get(name)
+    return (store / "patches" / stored.file_name).read_bytes() if stored else None
 
 
 def bankai(
@@ -74,12 +81,16 @@ class Agent:
                 self._ready.set()
         self._ready.set()
 
+    def place(self, scheme: str) -> str:
+        """The address of the first listener of a kind, as in `udp://127.0.0.1:4711`."""
+        ready = next(line for line in self.log.splitlines() if ": ready on " in line)
+        places = ready.split(": ready on ")[1].split(", ")
+        return next(p for p in places if p.startswith(f"{scheme}:"))
+
     @property
     def udp_port(self) -> int:
         """The port that `--udp 0` was given."""
-        ready = next(line for line in self.log.splitlines() if ": ready on " in line)
-        place = next(p for p in ready.split(": ready on ")[1].split(", ") if p.startswith("udp:"))
-        return int(place.rpartition(":")[2])
+        return int(self.place("udp").rpartition(":")[2])
 
     def wait_for(self, text: str) -> None:
         """Wait until the log holds `text`."""

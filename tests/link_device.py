@@ -93,6 +93,9 @@ class MemoryDevice:
     def info(self) -> dict[str, bool | int | str | bytes | list[str]]:
         return {"board": "memory", "model_id": MODEL_ID, "active": self.active, "uptime_ms": 5}
 
+    def datetime(self) -> str:
+        return "2026-11-23T17:00:38"
+
     def reset(self) -> None:
         self.resets += 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import subprocess
 import threading
 import time
@@ -12,10 +11,11 @@ from typing import Literal
 
 import pytest
 from agents import COMMAND, HERE, Agent, bankai, make_patch
+from disks import FailingDisk
 
 from bankai_edge._link import RC, DeviceError
 from bankai_edge.agent.device import AgentDevice
-from bankai_edge.agent.store import Disk, Store
+from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError
 from bankai_edge.model import Model, Session
 
@@ -34,41 +34,6 @@ class SpySession(Session):
         return took_ns
 
 
-class FailOnce(Disk):
-    """Fails the operation with this number, from 0 on since `arm`, and no other."""
-
-    def __init__(self) -> None:
-        self.left = -1
-
-    def arm(self, operation: int) -> None:
-        self.left = operation
-
-    def _step(self) -> None:
-        self.left -= 1
-        if self.left == -1:
-            raise OSError(errno.ENOSPC, "injected")
-
-    def create(self, path: Path) -> int:
-        self._step()
-        return super().create(path)
-
-    def write(self, descriptor: int, data: bytes) -> None:
-        self._step()
-        super().write(descriptor, data)
-
-    def sync(self, descriptor: int) -> None:
-        self._step()
-        super().sync(descriptor)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._step()
-        super().rename(source, target)
-
-    def remove(self, path: Path) -> None:
-        self._step()
-        super().remove(path)
-
-
 class Rig:
     """A device over a real model and a disk that can be made to fail."""
 
@@ -76,7 +41,7 @@ class Rig:
         self.model = Model(nano, writable=mode == "in-place")
         self.pristine = Model(nano)
         self.session = SpySession(self.model, mode=mode)
-        self.disk = FailOnce()
+        self.disk = FailingDisk()
         self.store = Store(root, self.disk)
         self.log: list[str] = []
         self.device = AgentDevice(
@@ -96,8 +61,10 @@ class Rig:
 
     def in_step(self) -> tuple[str, ...]:
         """Assert that weights, journal, files and report agree; return the active set."""
-        active = self.store.journal.active
+        journal = self.store.journal
+        active = tuple(member.name for member in journal.active)
         assert self.session.used == tuple(self.store.read(name) for name in active)
+        assert journal.active == tuple(self.store.stored(name) for name in active)
         assert self.device.info()["active"] == list(active)
         assert self.session.weights_intact()
         return active
@@ -161,7 +128,7 @@ def test_a_full_disk_at_any_step_leaves_weights_and_journal_in_step(rig: Rig, ch
         pytest.fail("the change never succeeded")
     assert failures >= 1
     rig.in_step()
-    rig.disk.arm(1000)
+    rig.disk.arm(None)
     assert (rig.in_step(), rig.stored(), rig.answer()) != before
 
 
@@ -213,6 +180,7 @@ def test_what_does_not_fit_is_not_stored(
     assert caught.value.detail
     rig.in_step()
     assert list((rig.store.root / "tmp").iterdir()) == []
+    assert len(list((rig.store.root / "patches").iterdir())) == 2
 
 
 def test_rows_out_of_range_are_not_stored(rig: Rig) -> None:
@@ -300,7 +268,7 @@ def test_a_failure_while_generating_reaches_the_reader(rig: Rig) -> None:
 
 def test_a_stored_patch_gone_bad_is_found(rig: Rig) -> None:
     assert rig.device.verify()["ok"] is True
-    path = rig.store.root / "patches" / "b.bkp"
+    (path,) = (rig.store.root / "patches").glob("b.*.bkp")
     data = bytearray(path.read_bytes())
     data[-1] ^= 0x40
     path.write_bytes(data)

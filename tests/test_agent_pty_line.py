@@ -6,7 +6,7 @@ import os
 import time
 
 from bankai_edge.agent.pty_line import PtyCable
-from bankai_edge.host.transports import open_serial
+from bankai_edge.host.serial_port import open_serial
 
 
 def test_every_byte_value_passes_both_ways_unchanged() -> None:

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import pytest
 import serial
-from agents import COMMAND, HERE, Agent, bankai, make_patch
+from agents import COMMAND, HERE, Agent, bankai, make_patch, on_disk
 
 from bankai_edge.agent.pty_line import PtyCable
+from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError
 from bankai_edge.host.address import Address
 from bankai_edge.host.client import Client
-from bankai_edge.host.transports import open_serial, open_transport
+from bankai_edge.host.serial_port import open_serial
+from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
 
 PROMPT = "what is 17 plus 25?"
@@ -190,7 +192,7 @@ def test_a_cut_anywhere_in_a_push_loses_nothing(
             on_cable("rm", "scramble")
 
     reset_store()
-    with quick(cable) as client:
+    with Client(open_transport(Address("serial", cable.host_path))) as client:
         client.push("scramble", patch_bytes)
         total = client.transport.sent_bytes
     cuts = [0, 1, total // 6, total // 3, total // 2, total * 2 // 3, total - 60, total - 1]
@@ -201,13 +203,12 @@ def test_a_cut_anywhere_in_a_push_loses_nothing(
             client.push("scramble", patch_bytes)
         assert caught.value.exit_code == 6
         cable.mend()
-        stored = tmp_path / "store" / "patches" / "scramble.bkp"
-        found = stored.read_bytes() if stored.exists() else None
+        found = on_disk(tmp_path / "store", "scramble")
         assert found in (old if overwrite else None, patch_bytes)
         with Client(open_transport(Address("serial", cable.host_path))) as client:
             client.push("scramble", patch_bytes)
             assert client.info()["active"] == []
-        assert stored.read_bytes() == patch_bytes
+        assert on_disk(tmp_path / "store", "scramble") == patch_bytes
 
 
 def test_an_unplugged_host_fails_clearly_and_the_next_push_works(
@@ -446,7 +447,8 @@ def test_the_environment_names_the_device(nano_path: Path, tmp_path: Path) -> No
 def test_stdio_carries_the_same_packets(
     nano_path: Path, tmp_path: Path, patch_bytes: bytes
 ) -> None:
-    from bankai_edge.host.transports import ByteLine, FramedTransport
+    from bankai_edge.host.lines import ByteLine
+    from bankai_edge.host.transports import FramedTransport
 
     process = subprocess.Popen(
         [*COMMAND, "agent", "--model", nano_path, "--store", tmp_path / "store", "--stdio"],
@@ -499,10 +501,11 @@ def test_a_model_swap_starts_with_the_misfit_inactive(
     """The active patch does not fit the model that the agent now starts with."""
     place = f"unix:{tmp_path / 's'}"
     store = tmp_path / "store"
-    with Agent(nano_path, store, "--unix", tmp_path / "s"):
-        assert bankai("push", patch_file, "--use", "-d", place).returncode == 0
-    foreign = patch_bytes.replace(model.id, bytes(range(32)))
-    (store / "patches" / "scramble.bkp").write_bytes(foreign)
+    opened = Store(store)
+    upload = opened.begin("scramble", len(patch_bytes))
+    upload.write(patch_bytes.replace(model.id, bytes(range(32))))
+    opened.record([opened.commit("scramble", upload.close())])
+    opened.close()
     with Agent(nano_path, store, "--unix", tmp_path / "s") as agent:
         assert "scramble stays inactive" in agent.log
         listed = json.loads(bankai("list", "-d", place, "--json").stdout)["patches"]

@@ -28,7 +28,8 @@ from bankai_edge.host.address import (
     split_host_port,
 )
 from bankai_edge.host.client import Client, RefusedError
-from bankai_edge.host.transports import open_serial, open_transport, open_unix
+from bankai_edge.host.serial_port import open_serial
+from bankai_edge.host.transports import open_transport, open_unix
 
 
 @pytest.mark.parametrize(
@@ -50,8 +51,18 @@ from bankai_edge.host.transports import open_serial, open_transport, open_unix
         ("unix:/run/x.sock", Address("unix", "/run/x.sock")),
         ("unix:///run/x.sock", Address("unix", "/run/x.sock")),
         ("unix:", None),
-        ("ssh://me@host", None),
-        ("tcp://host", None),
+        ("serial:usb:0001A", Address("serial", "usb:0001A")),
+        ("serial:usb:0001A@9600", Address("serial", "usb:0001A", baud=9600)),
+        ("ssh://me@host", Address("ssh", "me@host", port=0)),
+        ("ssh://host:2222/run/x.sock", Address("ssh", "host", port=2222, path="/run/x.sock")),
+        ("ssh://me@[fe80::1]:22", Address("ssh", "me@fe80::1", port=22)),
+        ("ssh://-oProxyCommand=x", None),
+        ("ssh://-l@host", None),
+        ("ssh://me@", None),
+        ("ssh://host:x", None),
+        ("tcp://host", Address("tcp", "host", port=1337)),
+        ("tcp://[::1]:9", Address("tcp", "::1", port=9)),
+        ("tcp://", None),
         ("ttyUSB0", None),
         ("", None),
     ],
@@ -162,6 +173,9 @@ class Wire:
     """A transport straight into a server; `lose` and `answer` spoil what passes."""
 
     label = "wire"
+    resend_s: float | None = None
+    repeats_safely = False
+    packet_bytes = 65533
 
     def __init__(self, server: SmpServer) -> None:
         self.server = server
@@ -182,6 +196,9 @@ class Wire:
 
     def receive(self, timeout_s: float) -> bytes | None:
         return self.answers.popleft() if self.answers else None
+
+    def reopen(self) -> bool:
+        return False
 
     def close(self) -> None:
         pass

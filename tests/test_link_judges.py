@@ -1,10 +1,9 @@
-"""Third-party SMP clients, unmodified, over a real pty: `smpclient` and the `smpmgr` command."""
+"""A third-party SMP client, unmodified, over a real pty: `smpclient` (smpmgr: test_smpmgr.py)."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -103,28 +102,3 @@ def test_a_human_and_smpclient_share_the_line(port: str) -> None:
         assert success(echo) and echo.r == "and back"
 
     talk(port, Auto(), work)
-
-
-def smpmgr(port: str, *args: str) -> str:
-    """What the command printed, without the white space that its terminal layout adds."""
-    command = [sys.executable, "-m", "smpmgr", "--port", port, *args]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "400"}
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return "".join((done.stdout + done.stderr).split())
-
-
-def test_smpmgr(port: str, tmp_path: Path) -> None:
-    """The command line tool, as a user would call it; it reads the parameters on connecting."""
-    local, back = tmp_path / "arith.bkp", tmp_path / "back.bkp"
-    local.write_bytes(PATCH)
-    echoed = smpmgr(port, "--loglevel", "DEBUG", "os", "echo", "hello")
-    assert "buf_size=1024buf_count=4" in echoed and "hello" in echoed
-    smpmgr(port, "file", "upload", str(local), "/bkp/arith.bkp")
-    assert smpmgr(port, "file", "read-size", "/bkp/arith.bkp").endswith(str(len(PATCH)))
-    shown = smpmgr(port, "file", "get-hash", "/bkp/arith.bkp")
-    assert "".join(repr(hashlib.sha256(PATCH).digest()).split()) in shown
-    smpmgr(port, "file", "download", "/bkp/arith.bkp", str(back))
-    assert back.read_bytes() == PATCH
-    assert "bankai" in smpmgr(port, "enum", "get-group-details", "16971")

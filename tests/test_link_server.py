@@ -71,6 +71,8 @@ def test_os_group(client: Client) -> None:
     assert client.call(WRITE, OS, 0, d="hällo") == {"r": "hällo"}
     assert client.call(READ, OS, 6) == {"buf_size": 1024, "buf_count": 4}
     assert client.call(READ, OS, 7)["output"].startswith("bankai-edge ")
+    assert client.call(READ, OS, 4) == {"datetime": "2026-11-23T17:00:38"}
+    assert client.call(WRITE, OS, 4, datetime="2000-01-01T00:00:00") == {"rc": 8}
     assert client.call(WRITE, OS, 5) == {} and client.device.resets == 1
 
 
@@ -78,7 +80,9 @@ def test_enumeration(client: Client) -> None:
     assert client.call(READ, ENUM, 0) == {"count": 4}
     assert client.call(READ, ENUM, 1) == {"groups": [OS, FS, ENUM, BK_GROUP]}
     assert client.call(READ, ENUM, 2, index=3) == {"group": BK_GROUP, "end": True}
-    assert client.call(READ, ENUM, 2, index=4) == {"rc": 5}
+    assert client.call(READ, ENUM, 2, index=4) == {"err": {"group": ENUM, "rc": 4}}
+    assert client.call(READ, ENUM, 2, 0, index=4) == {"rc": 5}
+    assert client.call(READ, ENUM, 2) == {"group": OS}
     details = client.call(READ, ENUM, 3, groups=[BK_GROUP])["groups"]
     assert details == [{"group": BK_GROUP, "name": "bankai", "handlers": 10}]
 

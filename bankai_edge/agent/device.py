@@ -1,107 +1,29 @@
-"""What the SMP server asks of this machine: the store and the model session as one device.
-
-The order of every change keeps weights and journal in step: the session switches first (all or
-nothing, in memory), then the store records it; when recording fails the session switches back.
-"""
+"""What the SMP server asks of this machine: the store and the model session as one device."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bankai_edge import __version__
 from bankai_edge._link import RC, DeviceError
-from bankai_edge.agent.store import Store, StoreError, Upload
-from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
-from bankai_edge.patch import bkp
+from bankai_edge.agent.active import ActiveSet
+from bankai_edge.agent.gate import Gate, parse
+from bankai_edge.agent.journal import Stored
+from bankai_edge.agent.limits import PROBE_BUDGET_S
+from bankai_edge.agent.prompt import Answer, Turns
+from bankai_edge.agent.refusals import as_device_error, device_errors
+from bankai_edge.agent.store import Store, Upload
+from bankai_edge.errors import BankaiError
+from bankai_edge.patch.keys import TrustStore
 
 if TYPE_CHECKING:
     from bankai_edge.model import Model, Session
 
 MAX_PATCH_BYTES = 1 << 20
 MAX_NEW_TOKENS = 4096
-_STORE_RC = {
-    "name": "BAD_NAME",
-    "absent": "NO_SUCH_PATCH",
-    "active": "ACTIVE",
-    "full": "NO_SPACE",
-    "io": "IO",
-}
-# bk_error.h's codes for patches
-_CORE_RC: dict[int | None, str] = {
-    -3: "VERSION",
-    -9: "LIMIT",
-    -40: "WRONG_MODEL",
-    -41: "UNBOUND",
-    -42: "RANGE",
-    -43: "BAD_CRC",
-    -44: "SIGNATURE",
-}
-
-
-class _Turns:
-    """A lock that is given in the order of asking.
-
-    With a plain lock the token loop, which asks again at once, would starve the commands.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._next = 0
-        self._serving = 0
-
-    def take(self) -> None:
-        """Wait for a turn and keep it."""
-        with self._changed:
-            ticket = self._next
-            self._next += 1
-            self._changed.wait_for(lambda: self._serving == ticket)
-
-    def __enter__(self) -> None:
-        self.take()
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._serving += 1
-            self._changed.notify_all()
-
-
-class _Answer:
-    """The text of the last prompt's answer as it grows. Its own lock: reading never waits."""
-
-    def __init__(self, done: bool = False) -> None:
-        self._lock = threading.Lock()
-        self._text = bytearray()
-        self._start_ns = time.monotonic_ns()
-        self._elapsed_us = 0
-        self._tokens = 0
-        self._done = done
-        self._error: DeviceError | None = None
-
-    @property
-    def done(self) -> bool:
-        return self._done
-
-    def add(self, piece: str) -> None:
-        with self._lock:
-            self._text += piece.encode()
-            self._tokens += 1
-            self._elapsed_us = (time.monotonic_ns() - self._start_ns) // 1000
-
-    def finish(self, error: DeviceError | None = None) -> None:
-        with self._lock:
-            self._error = error
-            self._done = True
-
-    def read(self, off: int) -> tuple[bytes, bool, int, int]:
-        with self._lock:
-            if self._error is not None and off >= len(self._text):
-                raise self._error
-            done = self._done and self._error is None
-            return bytes(self._text[off:]), done, self._tokens, self._elapsed_us
 
 
 class AgentDevice:
@@ -119,6 +41,8 @@ class AgentDevice:
         mode: str,
         ctx: int,
         allow_unbound: bool = False,
+        gate: Gate | None = None,
+        probe_budget_s: float = PROBE_BUDGET_S,
         log: Callable[[str], None],
         on_reset: Callable[[], None],
     ) -> None:
@@ -130,12 +54,21 @@ class AgentDevice:
         self._allow_unbound = allow_unbound
         self._log = log
         self._on_reset = on_reset
-        self._turns = _Turns()
-        self._answer = _Answer(done=True)
+        self._turns = Turns()
+        self._answer = Answer(done=True)
         self._upload: Upload | None = None
         self._start_ns = time.monotonic_ns()
-        self._active: tuple[str, ...] = ()
-        self._restore()
+        self._gate = gate or Gate("open", TrustStore(store.root / "keys"), log)
+        self._active = ActiveSet(
+            session,
+            store,
+            self._gate,
+            allow_unbound=allow_unbound,
+            budget_s=probe_budget_s,
+            log=log,
+            restart=on_reset,
+        )
+        self._active.restore()
 
     # -- files ---------------------------------------------------------------------------------
 
@@ -144,12 +77,12 @@ class AgentDevice:
         self.upload_abort(name)
         if total > MAX_PATCH_BYTES:
             raise DeviceError(RC["TOO_LARGE"], f"{total} bytes; at most {MAX_PATCH_BYTES}")
-        with _store_errors():
-            self._upload = self._store.begin()
+        with device_errors():
+            self._upload = self._store.begin(name, total)
 
     def upload_write(self, name: str, off: int, data: bytes) -> None:
         """Append a chunk; the server has checked the offset."""
-        with _store_errors():
+        with device_errors():
             self._open_upload().write(data)
 
     def upload_finish(self, name: str) -> None:
@@ -159,16 +92,21 @@ class AgentDevice:
         """
         upload = self._open_upload()
         try:
-            with _store_errors(), self._turns:
+            with device_errors(), self._turns:
                 finished = upload.close()
-                data = finished.read_bytes()
-                self._check(name, data)
-                if name in self._active:
-                    self._switch(
-                        self._active, lambda: self._store.commit(name, finished), {name: data}
+                data = finished.path.read_bytes()
+                payload, sequence = self._check(name, data)
+                self._gate.refuse_older(name, sequence, self._store.journal.sequences.get(name))
+                stored = Stored(name, finished.sha256, finished.size_bytes)
+                if name in self._active.names:
+                    wanted = [stored if old.name == name else old for old in self._active.stored]
+                    self._active.switch(
+                        wanted,
+                        lambda: self._store.commit(name, finished, sequence),
+                        {stored: payload},
                     )
                 else:
-                    self._store.commit(name, finished)
+                    self._store.commit(name, finished, sequence)
         finally:
             self.upload_abort(name)
 
@@ -180,55 +118,55 @@ class AgentDevice:
 
     def file_size(self, name: str) -> int:
         """Size in bytes of a stored patch."""
-        with _store_errors():
-            return len(self._store.read(name))
+        with device_errors():
+            return self._store.stored(name).size_bytes
 
     def file_read(self, name: str, off: int, n: int) -> bytes:
         """Up to `n` bytes of a stored patch from `off`."""
-        with _store_errors():
+        with device_errors():
             return self._store.read(name)[off : off + n]
 
     # -- patches -------------------------------------------------------------------------------
 
     def list(self) -> Sequence[tuple[str, int, bool]]:
         """(name, size in bytes, active), sorted by name."""
-        with _store_errors():
-            return [
-                (name, len(self._store.read(name)), name in self._active)
-                for name in self._store.names()
-            ]
+        active = self._active.names
+        return [
+            (name, stored.size_bytes, name in active)
+            for name, stored in sorted(self._store.journal.patches.items())
+        ]
 
     def activate(self, names: Sequence[str]) -> int:
-        """Make exactly this set active; returns the switch time in ns, 0 when it already is."""
-        wanted = tuple(dict.fromkeys(names))
-        with _store_errors(), self._turns:
-            if wanted == self._active:
-                return 0
-            return self._switch(wanted, lambda: self._store.record(wanted))
+        """Make exactly this set active; returns the switch time in ns, 0 when it already is.
+
+        CANARY when one of the set's own probes fails: the set before is then active again.
+        """
+        with device_errors(), self._turns:
+            return self._use([self._store.stored(name) for name in dict.fromkeys(names)])
 
     def deactivate(self, names: Sequence[str]) -> int:
         """Take these out of the active set; () is all of it."""
-        with _store_errors(), self._turns:
+        with device_errors(), self._turns:
             for name in names:
-                if name not in self._active:
+                if name not in self._active.names:
                     raise DeviceError(RC["NO_SUCH_PATCH"], f"{name} is not active")
-            left = tuple(name for name in self._active if names and name not in names)
-            if left == self._active:
-                return 0
-            return self._switch(left, lambda: self._store.record(left))
+            return self._use(
+                [old for old in self._active.stored if names and old.name not in names]
+            )
 
     def rollback(self) -> int:
-        """Return to the set that was active before the last change."""
-        with _store_errors(), self._turns:
+        """Return to the set that was active before the last change, with the bytes it had then."""
+        with device_errors(), self._turns:
             wanted = self._store.journal.previous
-            if wanted == self._active:
+            if wanted == self._active.stored:
                 raise DeviceError(RC["NO_PREVIOUS"])
-            return self._switch(wanted, lambda: self._store.record(wanted))
+            return self._use(wanted)
 
     def remove(self, name: str) -> None:
         """Delete a stored patch that is not active."""
-        with _store_errors(), self._turns:
-            self._store.remove(name)
+        with device_errors(), self._turns:
+            # Who may push anything may also go back to an older patch, once it is removed.
+            self._store.remove(name, forget=self._gate.policy != "require")
 
     def verify(self) -> Mapping[str, bool | int | str | bytes | Sequence[str]]:
         """Compare the weights with those loaded, and check every stored patch."""
@@ -255,7 +193,7 @@ class AgentDevice:
             pieces = self._session.generate(prompt, max_tokens=min(max_tokens, MAX_NEW_TOKENS))
         except BankaiError as error:
             raise DeviceError(RC["CONTEXT"], error.found) from error
-        self._answer = _Answer()
+        self._answer = Answer()
         threading.Thread(
             target=self._generate, args=(self._answer, pieces), name="generate", daemon=True
         ).start()
@@ -273,9 +211,10 @@ class AgentDevice:
             "version": __version__,
             "model": self._model.name,
             "model_id": self._model.id,
-            "active": list(self._active),
+            "active": list(self._active.names),
             "mode": self._mode.replace("-", "_"),
             "patches": len(self._store.names()),
+            "policy": self._gate.policy,
             "ctx": self._ctx,
             "uptime_ms": (time.monotonic_ns() - self._start_ns) // 1_000_000,
         }
@@ -296,20 +235,31 @@ class AgentDevice:
             raise DeviceError(RC["BAD_OFFSET"], "no upload is open")
         return self._upload
 
-    def _check(self, name: str, data: bytes) -> None:
-        """Raise when this file may not be stored as `name`: damaged, misnamed, misfit."""
-        patch = bkp.decode(data)
-        if patch.name != name:
+    def _use(self, wanted: Sequence[Stored]) -> int:
+        if tuple(wanted) == self._active.stored:
+            return 0
+        return self._active.switch(wanted, lambda: self._store.record(wanted))
+
+    def _check(self, name: str, data: bytes) -> tuple[bytes, int | None]:
+        """The bare `.bkp` in a file, and its sequence number.
+
+        Raises when the file may not be stored as `name`: signature, damage, misnamed, misfit.
+        """
+        payload = self._gate.open(name, data)
+        patch = parse(payload, name)
+        if patch["name"] != name:
             raise DeviceError(
-                RC["BAD_NAME"], f"the patch inside is named {patch.name!r}, the file {name!r}"
+                RC["BAD_NAME"], f"the patch inside is named {patch['name']!r}, the file {name!r}"
             )
-        if patch.model_id is not None and patch.model_id != self._model.id:
+        model_id = patch["model_id"]
+        if model_id is not None and model_id != self._model.id:
             raise DeviceError(
                 RC["WRONG_MODEL"],
-                f"made for {patch.model_id.hex()[:16]}, this device runs "
+                f"made for {model_id.hex()[:16]}, this device runs "
                 f"{self._model.id.hex()[:16]} ({self._model.name})",
             )
-        self._session.check(data, allow_unbound=self._allow_unbound)
+        self._session.check(payload, allow_unbound=self._allow_unbound)
+        return payload, patch["sequence"]
 
     def _fits(self, name: str) -> bool:
         try:
@@ -318,50 +268,7 @@ class AgentDevice:
             return False
         return True
 
-    def _switch(
-        self,
-        names: tuple[str, ...],
-        record: Callable[[], None],
-        fresh: Mapping[str, bytes] | None = None,
-    ) -> int:
-        """Switch the session to `names`, then record it; on failure both are as before.
-
-        `fresh` holds bytes that are not in the store yet. Returns the switch time in ns.
-        """
-        old = [self._store.read(name) for name in self._active]
-        new = [(fresh or {}).get(name) or self._store.read(name) for name in names]
-        took_ns = self._session.use(new, allow_unbound=self._allow_unbound)
-        try:
-            record()
-        except StoreError:
-            self._session.use(old, allow_unbound=self._allow_unbound)
-            raise
-        self._active = names
-        return took_ns
-
-    def _restore(self) -> None:
-        """At start: the recorded set, without what no longer fits; never an obstacle."""
-        recorded = self._store.journal.active
-        wanted = []
-        for name in recorded:
-            try:
-                data = self._store.read(name)
-                self._check(name, data)
-                wanted.append((name, data))
-            except (BankaiError, DeviceError) as error:
-                self._log(f"{name} stays inactive: {error_text(error)}")
-        try:
-            self._session.use([data for _, data in wanted], allow_unbound=self._allow_unbound)
-            self._active = tuple(name for name, _ in wanted)
-        except BankaiError as error:
-            self._log(f"no patch is active: {error}")
-        if self._active != recorded:
-            try:
-                self._store.record(self._active, previous=recorded)
-            except StoreError as error:
-                self._log(str(error))
-
-    def _generate(self, answer: _Answer, pieces: Iterator[str]) -> None:
+    def _generate(self, answer: Answer, pieces: Iterator[str]) -> None:
         try:
             while True:
                 with self._turns:
@@ -370,40 +277,9 @@ class AgentDevice:
                     break
                 answer.add(piece)
         except BankaiError as error:
-            answer.finish(_as_device_error(error))
+            answer.finish(as_device_error(error))
         except Exception as error:
             self._log(f"generating failed: {error!r}")
             answer.finish(DeviceError(RC["INTERNAL"], str(error)))
         else:
             answer.finish()
-
-
-def error_text(error: BankaiError | DeviceError) -> str:
-    """An error as one sentence."""
-    from bankai_edge._link import rc_text
-
-    if isinstance(error, DeviceError):
-        return f"{rc_text(error.rc)}: {error.detail}" if error.detail else rc_text(error.rc)
-    return str(error)
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    """Turn what store, codec and session raise into an rc of our group."""
-    try:
-        yield
-    except BankaiError as error:
-        raise _as_device_error(error) from error
-    except OSError as error:
-        raise DeviceError(RC["IO"], str(error)) from error
-
-
-def _as_device_error(error: BankaiError) -> DeviceError:
-    if isinstance(error, StoreError):
-        return DeviceError(RC[_STORE_RC[error.reason]], error.found)
-    if isinstance(error, IncompatibleError):
-        # The sentence is for people; which rc it is, the core's own refusal beneath it knows.
-        core = error.__cause__ or error.__context__
-        code = core.code if isinstance(core, CoreError) else None
-        return DeviceError(RC[_CORE_RC.get(code, "MALFORMED")], error.found)
-    return DeviceError(RC["BAD_ARGUMENT"], str(error))

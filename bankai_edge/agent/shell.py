@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from bankai_edge._link import RC, DeviceError
-from bankai_edge.agent.device import AgentDevice, error_text
+from bankai_edge.agent.device import AgentDevice
+from bankai_edge.agent.refusals import error_text
 
 POLL_S = 0.02
 HELP = """\

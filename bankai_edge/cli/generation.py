@@ -82,10 +82,7 @@ def sampler_of(
 
 
 def read_patch(path: Path) -> bytes:
-    """A .bkp file's bytes, or one sentence why not."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BankaiError(
-            f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
-        ) from error
+    """A bare .bkp's bytes, out of its envelope when it is signed; or one sentence why not."""
+    from bankai_edge.patch import files
+
+    return files.read_bare(path)

@@ -18,7 +18,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "chat": ("chat", "chat", "Talk to a model, line by line."),
     "agent": ("agent", "agent", "Serve a model and its patch store: the device side."),
     "devices": ("device", "devices", "List the devices that answer."),
-    "push": ("device", "push", "Send a patch to a device, and switch to it with --use."),
+    "push": ("push", "push", "Send a patch to a device, and switch to it with --use."),
     "list": ("device", "list_patches", "List the patches in a device's store."),
     "use": ("device", "use", "Activate a set of stored patches, all or none."),
     "off": ("device", "off", "Deactivate every patch."),
@@ -27,7 +27,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "ask": ("device", "ask", "Ask the model on a device."),
     "info": ("device", "info", "Show what a device is and what it runs."),
     "verify": ("device", "verify", "Check a device's weights and stored patches."),
-    "patch": ("patch", "patch", "Show, import, export and bind patches."),
+    "patch": ("patch", "patch", "Show, import, export, bind, sign and verify patches."),
+    "keys": ("keys", "keys", "Make keys to sign patches with; choose which a device trusts."),
     "model": ("model", "model", "Show a model and its id; write one of random weights."),
     "bench": ("bench", "bench", "Measure bandwidth, kernels, tokens, switches and memory."),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -22,6 +22,12 @@ def json_option(command: F) -> F:
 def print_json(kind: str, fields: Mapping[str, Any]) -> None:
     """Print one object: its version, its kind, then `fields`."""
     click.echo(json.dumps({"version": JSON_VERSION, "kind": kind, **fields}, ensure_ascii=False))
+
+
+def switched(active: Sequence[str], took_ns: int) -> str:
+    """Say what is active now, and how long the switch took."""
+    how = f"switched in {took_ns / 1000:.1f} µs" if took_ns else "was so already"
+    return f"active: {' '.join(active) or 'nothing'} ({how})"
 
 
 def say(message: str) -> None:

@@ -1,4 +1,4 @@
-"""`bankai-edge patch`: show, import, export and bind patch files."""
+"""`bankai-edge patch`: show, import, export, bind, sign and verify patch files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from bankai_edge.cli.output import json_option, print_json, say
-from bankai_edge.errors import IncompatibleError
+from bankai_edge.errors import IncompatibleError, SignatureError
 from bankai_edge.patch import Patch, bankai_json, encode, files
+from bankai_edge.patch import sign as signing
 from bankai_edge.patch.bind import bind as bind_patch
 from bankai_edge.patch.flips import PROJECTIONS, Flip
 from bankai_edge.patch.refusals import short_id
@@ -23,7 +24,7 @@ _UNBOUND = "unbound (no model id, no CRC: bind it with `bankai-edge patch bind -
 
 @click.group()
 def patch() -> None:
-    """Show, import, export and bind patch files (.bkp)."""
+    """Show, import, export, bind, sign and verify patch files (.bkp)."""
 
 
 @patch.command()
@@ -33,11 +34,15 @@ def show(file: Path, as_json: bool) -> None:
     """Show what a patch flips, which model it is for and where it comes from."""
     data = files.read_bytes(file)
     shown = files.read(file)
+    key = signing.unwrap(data).public_key.hex() if signing.is_signed(data) else None
     if as_json:
-        print_json("patch", {"file": str(file), "bytes": len(data), **_fields(shown)})
+        fields = {"file": str(file), "bytes": len(data), "signed_by": key, **_fields(shown)}
+        print_json("patch", fields)
         return
     for label, value in _lines(shown, len(data)):
         click.echo(f"{label:<11}{value}")
+    if key:
+        click.echo(f"{'signed by':<11}{key} (whose that is: bankai-edge patch verify)")
 
 
 @patch.command("import")
@@ -81,6 +86,86 @@ def export(file: Path, output: Path, as_json: bool) -> None:
 def bind(file: Path, model: Path, output: Path, as_json: bool) -> None:
     """Give a patch its model's id and the CRC of the rows that it flips."""
     _write(_bound(files.read(file), model), output, as_json)
+
+
+@patch.command()
+@click.argument("file", type=_IN)
+@click.option(
+    "--key",
+    "-k",
+    required=True,
+    metavar="NAME|FILE",
+    help="A key of `bankai-edge keys list`, or a private key in PEM.",
+)
+@click.option("-o", "--output", required=True, type=_OUT, help="The .bkp to write.")
+@click.option(
+    "--sequence",
+    type=click.IntRange(0, 0xFFFFFFFF),
+    help="Number this version: a device then takes no older one of that name.",
+)
+@json_option
+def sign(file: Path, key: str, output: Path, sequence: int | None, as_json: bool) -> None:
+    """Sign a patch, in place of any signature that it has."""
+    from dataclasses import replace
+
+    from bankai_edge.patch import keys
+
+    own = keys.own_keys() / f"{key}{keys.PRIVATE}"
+    private_key = keys.read_private(own if keys.NAME.fullmatch(key) and own.exists() else Path(key))
+    signed = files.read(file)
+    if sequence is not None:
+        signed = replace(signed, sequence=sequence)
+    data = signing.sign(encode(signed), private_key)
+    files.write(output, data)
+    public_key = private_key.public_key().public_bytes_raw()
+    if as_json:
+        fields = {"file": str(output), "bytes": len(data), "signed_by": public_key.hex()}
+        print_json("sign", {**fields, "name": signed.name, "sequence": signed.sequence})
+    number = "" if signed.sequence is None else f", number {signed.sequence}"
+    say(
+        f"Wrote {output}: {len(data)} bytes, {signed.name}{number}, "
+        f"signed by {signing.short_key(public_key)}"
+    )
+
+
+@patch.command()
+@click.argument("file", type=_IN)
+@click.option("--key", "-k", type=_IN, help="The public key (PEM) it has to be signed with.")
+@click.option(
+    "--trust",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    metavar="DIR",
+    help="Or: it has to be signed with a key of this directory.",
+)
+@json_option
+def verify(file: Path, key: Path | None, trust: Path | None, as_json: bool) -> None:
+    """Verify a patch's signature, and with --key or --trust whose it is (else exit 5)."""
+    from bankai_edge.patch import keys
+
+    data = files.read_bytes(file)
+    if not signing.is_signed(data):
+        raise SignatureError(
+            f"{file} is not signed", next_step="Sign it with bankai-edge patch sign"
+        )
+    envelope = signing.unwrap(data, str(file))
+    signing.verify(envelope, str(file))
+    verified = files.read(file)
+    signer = envelope.public_key
+    trusted = keys.TrustStore(trust).trusted() if trust else {}
+    names = [name for name, known in trusted.items() if known == signer]
+    wanted = keys.read_public(key) if key else None
+    if (trust and not names) or (wanted is not None and wanted != signer):
+        raise SignatureError(
+            f"{file} is signed by {signing.short_key(signer)}",
+            expected=f"the key in {key}" if key else f"a key trusted in {trust}",
+        )
+    if as_json:
+        fields = {"file": str(file), "signed_by": signer.hex(), "trusted_as": names}
+        print_json("verify", {**fields, "name": verified.name, "sequence": verified.sequence})
+        return
+    click.echo(f"{verified.name}: signed by {signer.hex()}{f' ({names[0]})' if names else ''}")
+    if not trust and not key:
+        say("Whether that key is to be trusted was not asked: give --trust DIR or --key FILE")
 
 
 def _bound(unbound: Patch, model: Path) -> Patch:

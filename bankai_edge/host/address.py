@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +13,42 @@ from bankai_edge.errors import UsageError
 
 DEFAULT_BAUD = 115200
 DEFAULT_UDP_PORT = 1337
-FORMS = "/dev/ttyUSB0, serial:PATH[@BAUD], udp://HOST[:PORT] or unix:PATH"
+FORMS = (
+    "/dev/ttyUSB0, serial:PATH[@BAUD], serial:usb:SERIAL[@BAUD], udp://HOST[:PORT], "
+    "tcp://HOST[:PORT], unix:PATH or ssh://[USER@]HOST[:PORT][/SOCKET]"
+)
+USB = "usb:"
 
-Kind = Literal["serial", "udp", "unix"]
+Kind = Literal["serial", "udp", "tcp", "unix", "ssh"]
 
 
 @dataclass(frozen=True)
 class Address:
-    """One device's address. `place` is a path (serial, unix) or a host name (udp)."""
+    """One device's address.
+
+    `place` is a path (serial, unix), `usb:` and a USB serial number (serial), or a host name, for
+    ssh with the user before it. `port` 0 is ssh's own choice. `path` is the agent's socket on the
+    host that ssh reaches.
+    """
 
     kind: Kind
     place: str
     baud: int = DEFAULT_BAUD
     port: int = DEFAULT_UDP_PORT
+    path: str = ""
 
     def __str__(self) -> str:
         if self.kind == "serial":
-            return self.place if self.baud == DEFAULT_BAUD else f"serial:{self.place}@{self.baud}"
-        if self.kind == "udp":
-            host = f"[{self.place}]" if ":" in self.place else self.place
-            return f"udp://{host}:{self.port}"
-        return f"unix:{self.place}"
+            plain = self.baud == DEFAULT_BAUD
+            if plain and not self.place.startswith(USB):
+                return self.place
+            return f"serial:{self.place}" + ("" if plain else f"@{self.baud}")
+        if self.kind == "unix":
+            return f"unix:{self.place}"
+        user, at, name = self.place.rpartition("@")
+        host = f"{user}{at}[{name}]" if ":" in name else self.place
+        port = f":{self.port}" if self.port else ""
+        return f"{self.kind}://{host}{port}{self.path}"
 
 
 def parse_address(text: str) -> Address:
@@ -45,8 +61,11 @@ def parse_address(text: str) -> Address:
     if text.startswith("udp://"):
         host, port = split_host_port(text, rest[2:])
         return Address("udp", _required(text, host), port=port)
-    if text.startswith(("tcp://", "ssh://")):
-        raise UsageError(f"--device {text}: {scheme} is not served by this version", expected=FORMS)
+    if text.startswith("tcp://"):
+        host, port = split_host_port(text, rest[2:])
+        return Address("tcp", _required(text, host), port=port)
+    if text.startswith("ssh://"):
+        return _ssh(text, rest[2:])
     if text.startswith(("/", "./", "../", "~")):
         path = Path(text).expanduser()
         if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
@@ -55,7 +74,7 @@ def parse_address(text: str) -> Address:
     raise UsageError(f"--device {text!r} is not an address", expected=FORMS)
 
 
-def split_host_port(text: str, host_port: str) -> tuple[str, int]:
+def split_host_port(text: str, host_port: str, default: int = DEFAULT_UDP_PORT) -> tuple[str, int]:
     """Split `host[:port]` or `[v6][:port]`; `text` is what to name in an error."""
     if host_port.startswith("["):
         host, _, tail = host_port[1:].partition("]")
@@ -63,10 +82,31 @@ def split_host_port(text: str, host_port: str) -> tuple[str, int]:
     else:
         host, _, port = host_port.partition(":")
     if not port:
-        return host, DEFAULT_UDP_PORT
+        return host, default
     if not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise UsageError(f"{text}: {port!r} is not a port number", expected="0 to 65535")
     return host, int(port)
+
+
+def _ssh(text: str, rest: str) -> Address:
+    where, slash, path = rest.partition("/")
+    user, at, host_port = where.rpartition("@")
+    host, port = split_host_port(text, host_port, 0)
+    # ssh would take a leading dash for one of its options.
+    if host.startswith("-") or user.startswith("-"):
+        raise UsageError(f"{text}: a host or user does not begin with a dash", expected=FORMS)
+    return Address("ssh", user + at + _required(text, host), port=port, path=slash + path)
+
+
+def is_loopback(host: str) -> bool:
+    """True when only this machine reaches a listener bound to `host`."""
+    from ipaddress import ip_address
+
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)
+    except OSError:
+        return False
+    return all(ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 
 
 def _serial(text: str, rest: str) -> Address:

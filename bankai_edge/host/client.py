@@ -19,6 +19,7 @@ from bankai_edge.errors import (
     BankaiError,
     DeviceTimeoutError,
     IncompatibleError,
+    NoDeviceError,
     SignatureError,
 )
 from bankai_edge.host.transports import Transport
@@ -31,6 +32,13 @@ DEFAULT_TIMEOUT_S = 2.0
 SLOW_TIMEOUT_S = 30.0
 TRIES = 3
 POLL_S = 0.01
+BUSY_S = 10.0  # how long another host's upload is waited for; a dead one's place is free after 5
+BUSY_POLL_S = 0.25
+RESEND_MAX_S = 0.5
+MIN_CHUNK_BYTES = 16
+SMALLER = 4  # a chunk that gets no answer is cut to this part of it
+SMALLER_TRIES = 3  # tries that making chunks smaller may cost beyond the others
+CALM = 4  # chunks that have to pass before they may grow again
 _INCOMPATIBLE = {
     "WRONG_MODEL",
     "UNBOUND",
@@ -50,6 +58,9 @@ _NEXT_STEP = {
     "BUSY": "Try again in a moment.",
     "ACTIVE": "Switch it off first with bankai-edge off.",
     "CONTEXT": "Shorten the prompt, or start the agent with a larger --ctx.",
+    "SIGNATURE": "Sign it (bankai-edge patch sign) with a key that the device trusts.",
+    "CANARY": "The set from before is active.",
+    "DOWNGRADE": "Push a newer version (bankai-edge patch sign --sequence N numbers it).",
 }
 
 
@@ -119,9 +130,10 @@ class Generation:
 class Client:
     """Commands to one device over one transport. A context manager: closes the transport.
 
-    `timeout_s` bounds the wait for one answer; an unanswered request is repeated when repeating
-    it changes nothing. Raises DeviceTimeoutError (silent), NoDeviceError (line gone),
-    IncompatibleError or RefusedError (the device said no).
+    `timeout_s` bounds the wait for one answer; an unanswered request is repeated, `tries` times in
+    all, when repeating it changes nothing. Unless `tries` is 1, a device that restarts or
+    re-enumerates meanwhile is waited for. Raises DeviceTimeoutError (silent), NoDeviceError (line
+    gone), IncompatibleError or RefusedError (the device said no).
     """
 
     def __init__(
@@ -204,6 +216,10 @@ class Client:
             raise
         return bytes(answer["output"])
 
+    def has(self, name: str, data: bytes) -> bool:
+        """Whether these very bytes are stored as `name`."""
+        return self.sha256(name) == hashlib.sha256(data).digest()
+
     def push(
         self, name: str, data: bytes, *, progress: Callable[[int], None] = lambda _: None
     ) -> PushReport:
@@ -231,17 +247,37 @@ class Client:
     def _upload(
         self, name: str, data: bytes, digest: bytes, progress: Callable[[int], None]
     ) -> None:
-        off = 0
-        stuck = 0
+        """Send chunk after chunk from where the device says, smaller ones while they get lost."""
+        off = stuck = silent = calm = 0
+        limit = len(data)
+        busy_until = time.monotonic() + BUSY_S
         while off < len(data):
             body: dict[str, Any] = {"name": _path(name), "off": off, "detail": True}
             if off == 0:
                 body |= {"len": len(data), "sha": digest}
-            body["data"] = data[off : off + self._room(body)]
-            # The last chunk's answer comes after the checks against the model.
-            last = off + len(body["data"]) == len(data)
-            answer = self._request(WRITE, FS, 0, body, timeout_s=self._slow_s() if last else None)
-            stuck = 0 if answer["off"] > off else stuck + 1
+            room = min(self._room(body), limit)
+            body["data"] = data[off : off + room]
+            try:
+                answer = self._request(WRITE, FS, 0, body, tries=1)
+            except DeviceTimeoutError:
+                # The last chunk's answer comes after the checks against the model.
+                last = off + len(body["data"]) == len(data)
+                silent += 1
+                if silent >= self._tries + (self._slow_tries() if last else SMALLER_TRIES):
+                    raise
+                limit, calm = max(room // SMALLER, MIN_CHUNK_BYTES), 0
+                continue
+            except RefusedError as error:
+                if error.name != "BUSY" or time.monotonic() > busy_until:
+                    raise
+                time.sleep(BUSY_POLL_S)
+                continue
+            silent = 0
+            if answer["off"] > off:
+                stuck, calm = 0, calm + 1
+                limit *= 2 if calm % CALM == 0 else 1
+            else:
+                stuck += 1
             off = int(answer["off"])
             progress(off)
             if stuck > self._tries:
@@ -253,7 +289,8 @@ class Client:
     def _room(self, body: Mapping[str, Any]) -> int:
         """Bytes of file data that fit into one packet beside `body`."""
         if self._buf_size is None:
-            self._buf_size = int(self._request(READ, OS, 6, {})["buf_size"])
+            asked = int(self._request(READ, OS, 6, {})["buf_size"])
+            self._buf_size = min(asked, self.transport.packet_bytes)
         # "data" with its head takes 5 bytes, the byte string's head at most 3.
         overhead = HEADER.size + len(cbor2.dumps(dict(body))) + 5 + 3
         if overhead >= self._buf_size:
@@ -265,6 +302,9 @@ class Client:
 
     def _slow_s(self) -> float:
         return max(self._timeout_s, SLOW_TIMEOUT_S)
+
+    def _slow_tries(self) -> int:
+        return int(self._slow_s() / self._timeout_s)
 
     def _slow(self, command: int, body: Mapping[str, Any], again: bool = True) -> _Answer:
         """A command of our group that may wait for a token or read every weight."""
@@ -280,17 +320,24 @@ class Client:
         *,
         again: bool = True,
         timeout_s: float | None = None,
+        tries: int | None = None,
     ) -> _Answer:
         payload = cbor2.dumps(dict(body))
         sequence = next(self._sequence) & 0xFF
         packet = HEADER.pack(op | SMP_V2, 0, len(payload), group, sequence, command) + payload
         expected = (op + 1, group, sequence, command)
-        tries = self._tries if again else 1
+        again = again or (self.transport.repeats_safely and group == BK_GROUP)
         wait_s = timeout_s or self._timeout_s
+        tries = (tries or self._tries) if again else 1
         self.round_trips += 1
-        for _ in range(tries):
-            self.transport.send(packet)
-            answer = self._await(expected, wait_s)
+        for pause_s in _pauses(wait_s, tries, self.transport.resend_s if again else None):
+            try:
+                self.transport.send(packet)
+                answer = self._await(expected, pause_s)
+            except NoDeviceError:
+                if not again or self._tries == 1 or not self.transport.reopen():
+                    raise
+                answer = None
             if answer is not None:
                 return self._checked(answer, group)
         raise DeviceTimeoutError(
@@ -325,6 +372,18 @@ class Client:
         return _Answer(answer)
 
 
+def _pauses(wait_s: float, tries: int, resend_s: float | None) -> Iterator[float]:
+    """How long to wait after each sending of one request: `tries` × `wait_s` in all."""
+    if resend_s is None or resend_s >= wait_s:
+        yield from [wait_s] * tries
+        return
+    left_s = wait_s * tries
+    while left_s > 0:
+        yield min(resend_s, left_s)
+        left_s -= resend_s
+        resend_s = min(2 * resend_s, RESEND_MAX_S)
+
+
 def _path(name: str) -> str:
     return f"/bkp/{name}.bkp"
 
@@ -351,7 +410,7 @@ def _refusal(label: str, group: int, rc: int, detail: str) -> BankaiError:
     next_step = _NEXT_STEP.get(name, "")
     if name in _INCOMPATIBLE:
         return IncompatibleError(found, next_step=next_step)
-    if name == "SIGNATURE":
+    if name in ("SIGNATURE", "DOWNGRADE"):
         return SignatureError(found, next_step=next_step)
     if name == "TIMEOUT":
         return DeviceTimeoutError(found, next_step=next_step)

@@ -1,30 +1,38 @@
-"""Packets over a serial port, a unix socket or UDP, behind one small interface."""
+"""Packets over a serial port, a stream or UDP, behind one small interface."""
 
 from __future__ import annotations
 
 import errno
-import os
-import select
 import socket
-import stat
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from bankai_edge._link import FrameReader, frame_encode
-from bankai_edge.errors import BankaiError, DeviceTimeoutError, NoDeviceError
+from bankai_edge.errors import BankaiError, NoDeviceError
 from bankai_edge.host.address import Address
+from bankai_edge.host.lines import ByteLine, socket_line
+from bankai_edge.host.serial_port import SerialPlace
 
-WRITE_TIMEOUT_S = 5.0
 MAX_PACKET_BYTES = 65533  # what the framing can carry
+CONNECT_TIMEOUT_S = 5.0
+FOLLOW_S = 8.0  # how long a device that restarts or re-enumerates is waited for
+LOOK_AGAIN_S = 0.1
+UDP_RESEND_S = 0.25
+UDP_PAYLOAD_BYTES = 1432  # fits an Ethernet frame, through a tunnel or two
 
 
 class Transport(Protocol):
     """One way to a device."""
 
     label: str
+    # Seconds after which an unanswered request is sent again, doubling; None: the whole timeout.
+    resend_s: float | None
+    # The far end executes a request once, however often it arrives.
+    repeats_safely: bool
+    # Bytes of the largest packet worth sending before the device is asked.
+    packet_bytes: int
 
     @property
     def sent_bytes(self) -> int:
@@ -40,96 +48,40 @@ class Transport(Protocol):
     def receive(self, timeout_s: float) -> bytes | None:
         """Wait for one packet; None when none came. Raises NoDeviceError when the line is gone."""
 
+    def reopen(self) -> bool:
+        """After the line went: wait for the device to come back. False: that is not to be hoped."""
+
     def close(self) -> None:
         """Give the port or socket back."""
 
 
-class ByteLine:
-    """Bytes through file descriptors, with timeouts. Both ends of the link use it.
+class FramedTransport:
+    """Packets in serial framing over a ByteLine; a human's text on the same line is skipped.
 
-    `close` is called once, by `close()`.
+    `again` opens the line anew after it went away.
     """
 
-    def __init__(
-        self, label: str, read_fd: int, write_fd: int, close: Callable[[], object]
-    ) -> None:
-        self.label = label
-        self.sent_bytes = 0
-        self.received_bytes = 0
-        self._read_fd = read_fd
-        self._write_fd = write_fd
-        self._close = close
+    resend_s: float | None = None
+    repeats_safely = False
+    packet_bytes = MAX_PACKET_BYTES
 
-    def read(self, timeout_s: float) -> bytes:
-        """Return what came within `timeout_s`, or b""; raises NoDeviceError when the line ended."""
-        poll = select.poll()
-        poll.register(self._read_fd, select.POLLIN)
-        try:
-            if not poll.poll(max(0, round(timeout_s * 1000))):
-                return b""
-            data = os.read(self._read_fd, 65536)
-        except BlockingIOError:
-            return b""
-        except OSError as error:
-            raise self._gone(error) from error
-        if not data:
-            raise self._gone(None)
-        self.received_bytes += len(data)
-        return data
-
-    def write(self, data: bytes, timeout_s: float = WRITE_TIMEOUT_S) -> None:
-        """Write all of `data`; raises NoDeviceError (line gone), DeviceTimeoutError (stuck)."""
-        deadline = time.monotonic() + timeout_s
-        poll = select.poll()
-        poll.register(self._write_fd, select.POLLOUT)
-        view = memoryview(data)
-        while view:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise DeviceTimeoutError(
-                    f"{self.label} takes no bytes: {len(view)} of {len(data)} are still unsent",
-                    next_step="Is the other end running?",
-                )
-            try:
-                if poll.poll(round(left_s * 1000)):
-                    written = os.write(self._write_fd, view)
-                    self.sent_bytes += written
-                    view = view[written:]
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise self._gone(error) from error
-
-    def close(self) -> None:
-        """Close the descriptors."""
-        self._close()
-
-    def _gone(self, error: OSError | None) -> NoDeviceError:
-        why = f": {error.strerror}" if error is not None and error.errno != errno.EIO else ""
-        return NoDeviceError(
-            f"{self.label} went away{why}",
-            next_step="Check the cable and that the device is up, then run the command again.",
-        )
-
-
-class FramedTransport:
-    """Packets in serial framing over a ByteLine; a human's text on the same line is skipped."""
-
-    def __init__(self, line: ByteLine) -> None:
+    def __init__(self, line: ByteLine, again: Callable[[], ByteLine] | None = None) -> None:
         self._line = line
+        self._again = again
         self._reader = FrameReader(MAX_PACKET_BYTES)
         self._packets: deque[bytes] = deque()
+        self._before = [0, 0]  # bytes sent and received over lines that are gone
         self.label = line.label
 
     @property
     def sent_bytes(self) -> int:
         """Bytes written to the line."""
-        return self._line.sent_bytes
+        return self._before[0] + self._line.sent_bytes
 
     @property
     def received_bytes(self) -> int:
         """Bytes read from the line."""
-        return self._line.received_bytes
+        return self._before[1] + self._line.received_bytes
 
     def send(self, packet: bytes) -> None:
         """Frame and write one packet."""
@@ -148,6 +100,26 @@ class FramedTransport:
                 return None
         return self._packets.popleft()
 
+    def reopen(self) -> bool:
+        """Open the line again, once the device that had answered on it is back."""
+        if self._again is None or not self.received_bytes:
+            return False
+        self._before = [self.sent_bytes, self.received_bytes]
+        self._line.close()
+        self._line.sent_bytes = self._line.received_bytes = 0
+        deadline = time.monotonic() + FOLLOW_S
+        while time.monotonic() < deadline:
+            time.sleep(LOOK_AGAIN_S)
+            try:
+                self._line = self._again()
+            except BankaiError:
+                continue
+            self._reader.reset()
+            self._packets.clear()
+            self.label = self._line.label
+            return True
+        return False
+
     def close(self) -> None:
         """Close the line."""
         self._line.close()
@@ -156,18 +128,16 @@ class FramedTransport:
 class UdpTransport:
     """One packet a datagram."""
 
+    resend_s: float | None = UDP_RESEND_S
+    repeats_safely = True
+    packet_bytes = UDP_PAYLOAD_BYTES
+
     def __init__(self, address: Address) -> None:
         self.label = str(address)
         self.sent_bytes: int = 0
         self.received_bytes: int = 0
-        try:
-            family, kind, protocol, _, target = socket.getaddrinfo(
-                address.place, address.port, type=socket.SOCK_DGRAM
-            )[0]
-        except OSError as error:
-            raise NoDeviceError(
-                f"{self.label}: {error.strerror}", next_step="Check the host name and the network."
-            ) from error
+        self._gone_since: float | None = None
+        family, kind, protocol, target = resolve(address, socket.SOCK_DGRAM)
         self._socket = socket.socket(family, kind, protocol)
         try:
             self._socket.connect(target)
@@ -192,7 +162,17 @@ class UdpTransport:
         except OSError as error:
             raise self._gone(error) from error
         self.received_bytes += len(packet)
+        self._gone_since = None
         return packet
+
+    def reopen(self) -> bool:
+        """Wait a moment: a device that had answered may be restarting."""
+        if not self.received_bytes:
+            return False
+        now = time.monotonic()
+        self._gone_since = self._gone_since or now
+        time.sleep(LOOK_AGAIN_S)
+        return now - self._gone_since < FOLLOW_S
 
     def close(self) -> None:
         """Close the socket."""
@@ -213,9 +193,22 @@ def open_transport(address: Address) -> Transport:
     """Open the way to a device; raises NoDeviceError when there is none or it is busy."""
     if address.kind == "udp":
         return UdpTransport(address)
-    if address.kind == "unix":
-        return FramedTransport(open_unix(address.place))
-    return FramedTransport(open_serial(address.place, address.baud))
+    if address.kind == "serial":
+        place = SerialPlace(address.place, address.baud)
+        line = place.open()
+        return FramedTransport(line, place.open if place.comes_back else None)
+
+    def again() -> ByteLine:
+        if address.kind == "tcp":
+            return open_tcp(address)
+        if address.kind == "ssh":
+            # Imported here: what it needs takes longer than the rest together.
+            from bankai_edge.host.ssh import open_ssh
+
+            return open_ssh(address)
+        return open_unix(address.place)
+
+    return FramedTransport(again(), again)
 
 
 def open_unix(path: str) -> ByteLine:
@@ -233,66 +226,37 @@ def open_unix(path: str) -> ByteLine:
     return socket_line(f"unix:{path}", connection)
 
 
-def socket_line(label: str, connection: socket.socket) -> ByteLine:
-    """A ByteLine over a connected stream socket, which it then owns."""
-    connection.setblocking(False)
-    return ByteLine(label, connection.fileno(), connection.fileno(), connection.close)
-
-
-def open_serial(path: str, baud: int) -> ByteLine:
-    """Open a serial port or pty: exclusively, raw, 8N1, no flow control, input flushed.
-
-    Raises NoDeviceError that says why: absent, not a port, busy, not permitted.
-    """
-    # Imported here: a command that talks to a socket has no use for it.
-    import serial
-
+def open_tcp(address: Address) -> ByteLine:
+    """Connect to a TCP port, an agent's or a terminal server's; raises NoDeviceError."""
+    label = str(address)
+    family, kind, protocol, target = resolve(address, socket.SOCK_STREAM)
+    connection = socket.socket(family, kind, protocol)
+    connection.settimeout(CONNECT_TIMEOUT_S)
     try:
-        if not stat.S_ISCHR(Path(path).stat().st_mode):
-            raise NoDeviceError(f"{path} is not a serial port", expected="a character device")
-        port = serial.Serial(path, baud, exclusive=True, timeout=0, write_timeout=0)
-        port.reset_input_buffer()
-    except FileNotFoundError as error:
-        raise _absent(path) from error
-    except (OSError, ValueError) as error:  # SerialException is an OSError
-        raise _serial_error(path, baud, error) from error
-    return ByteLine(path, port.fileno(), port.fileno(), port.close)
+        connection.connect(target)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError as error:
+        connection.close()
+        if error.errno == errno.ECONNREFUSED:
+            raise NoDeviceError(
+                f"nothing listens at {label}",
+                next_step="Start it there: bankai-edge agent --tcp HOST:PORT …",
+            ) from error
+        why = "no answer" if isinstance(error, TimeoutError) else error.strerror
+        raise NoDeviceError(
+            f"{label}: {why}", next_step="Check the address and the network."
+        ) from error
+    return socket_line(label, connection)
 
 
-def serial_ports() -> list[Any]:
-    """The serial ports that look like a device's: pyserial's ListPortInfo, sorted by path.
-
-    Ports without hardware behind them (the PC's ttyS* phantoms) are left out.
-    """
-    from serial.tools import list_ports
-
-    return sorted((p for p in list_ports.comports() if p.hwid != "n/a"), key=lambda p: p.device)
-
-
-def _absent(path: str) -> NoDeviceError:
-    seen = ", ".join(port.device for port in serial_ports()) or "none"
-    return NoDeviceError(
-        f"there is no {path}; serial ports seen: {seen}",
-        next_step="Plug the device in, or name another with --device.",
-    )
-
-
-def _serial_error(path: str, baud: int, error: Exception) -> BankaiError:
-    # pyserial keeps the errno in `errno`, or only in the text when its own flock failed.
-    number = getattr(error, "errno", None)
-    if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in str(error):
-        return NoDeviceError(
-            f"{path} is busy: another program has it open",
-            next_step="Close that program (a serial monitor?), then try again.",
-        )
-    if number in (errno.EACCES, errno.EPERM):
-        return NoDeviceError(
-            f"{path} may not be opened by this user",
-            next_step="Join its group (often: sudo usermod -aG dialout $USER) and log in again.",
-        )
-    if number == errno.ENOENT:
-        return _absent(path)
-    return NoDeviceError(
-        f"{path} cannot be opened at {baud} baud: {error}",
-        next_step="Check that it is a serial port and takes that speed.",
-    )
+def resolve(address: Address, kind: int) -> tuple[int, int, int, tuple[object, ...]]:
+    """Family, type, protocol and target of a host; raises NoDeviceError when it has none."""
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(
+            address.place, address.port, type=kind
+        )[0]
+    except OSError as error:
+        raise NoDeviceError(
+            f"{address}: {error.strerror}", next_step="Check the host name and the network."
+        ) from error
+    return family, kind, protocol, target

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch.bkp import Patch, decode
+from bankai_edge.patch.sign import payload_of
 
 
 def read_bytes(path: Path) -> bytes:
@@ -19,12 +20,20 @@ def read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def read(path: Path) -> Patch:
-    """The patch in a `.bkp` file.
+def read_bare(path: Path) -> bytes:
+    """A `.bkp` file's bytes, out of their envelope when they are signed (sign.payload_of).
 
-    Raises BankaiError when it cannot be read, IncompatibleError (exit 4) when it is no `.bkp`.
+    Raises BankaiError when it cannot be read, SignatureError (exit 5) for a damaged envelope.
     """
-    return decode(read_bytes(path), str(path))
+    return payload_of(read_bytes(path), str(path))
+
+
+def read(path: Path) -> Patch:
+    """The patch in a `.bkp` file, signed or not.
+
+    Raises as `read_bare` does, and IncompatibleError (exit 4) when it is no `.bkp`.
+    """
+    return decode(read_bare(path), str(path))
 
 
 def write(path: Path, data: bytes) -> None:

@@ -52,7 +52,7 @@ def patch_error(
             )
         case _Code.SIGNED:
             return IncompatibleError(
-                f"{name} is signed (COSE)", expected="a bare .bkp, as this version reads"
+                f"{name} is signed (COSE)", expected="the bare .bkp within its envelope"
             )
         case _Code.MODEL:
             return IncompatibleError(

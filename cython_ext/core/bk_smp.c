@@ -172,7 +172,10 @@ static int answer_error(bk_smp_call *c, const header *h, int rc, uint8_t *body, 
     begin(z, c);
     int group = BK_SMP_GROUP_NONE;
     bool detail = false;
-    if (rc >= BK_SMP_RC) {
+    if (rc >= BK_SMP_ENUM_RC) {
+        group = h->version == 0 ? BK_SMP_GROUP_NONE : BK_SMP_GROUP_ENUM;
+        rc = h->version == 0 ? BK_SMP_NO_ENTRY - BK_SMP_RC : rc - BK_SMP_ENUM_RC;
+    } else if (rc >= BK_SMP_RC) {
         rc -= BK_SMP_RC;
     } else if (h->version == 0) {
         rc = bk_rc_as_smp(rc);

@@ -69,6 +69,7 @@ typedef enum {
     BK_RC_ACTIVE = 24,
     BK_RC_NO_PREVIOUS = 25,
     BK_RC_READ_ONLY = 26,
+    BK_RC_DOWNGRADE = 27,
     BK_RC_COUNT
 } bk_rc;
 
@@ -135,6 +136,8 @@ typedef struct {
     int (*reset)(void *self); /* after the answer got out */
     /* The sentence about the last hook that failed, or NULL. */
     const char *(*detail)(void *self);
+    /* Local date and time as "2026-11-23T17:00:38", NUL-terminated, at most cap bytes. */
+    int (*datetime)(void *self, char *text, size_t cap);
     /* Milliseconds from any origin, wrapping. NULL: any upload counts as idle. */
     uint32_t (*clock_ms)(void *self);
 } bk_smp_hooks;

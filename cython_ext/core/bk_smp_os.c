@@ -1,4 +1,5 @@
-/* bk_smp_os.c: SMP group 0 (echo, reset, parameters, information) and group 10 (enumeration). */
+/* bk_smp_os.c: SMP group 0 (echo, reset, parameters, date and time, information) and
+ * group 10 (enumeration). */
 #include "bk_bytes.h"
 #include "bk_smp_wire.h"
 
@@ -21,13 +22,23 @@ static int parameters(bk_smp_call *c) {
     return BK_RC_OK;
 }
 
+static int date_time(bk_smp_call *c) {
+    char text[40];
+    if (!c->s->hooks->datetime) return BK_SMP_NOT_SUPPORTED;
+    int rc = c->s->hooks->datetime(c->s->self, text, sizeof text);
+    if (rc) return bk_smp_hook_failed(c, rc);
+    bk_smp_put_text(&c->out, "datetime", text, strlen(text));
+    return BK_RC_OK;
+}
+
 static int about(bk_smp_call *c) {
     bk_smp_put_text(&c->out, "output", c->s->about, strlen(c->s->about));
     return BK_RC_OK;
 }
 
 static const bk_smp_handler os_commands[][2] = {
-    {echo, echo}, {0}, {0}, {0}, {0}, {NULL, reset}, {parameters, NULL}, {about, NULL},
+    {echo, echo}, {0}, {0}, {0}, {date_time, NULL}, {NULL, reset}, {parameters, NULL},
+    {about, NULL},
 };
 
 const bk_smp_group bk_smp_group_os = {
@@ -58,7 +69,7 @@ static int list_groups(bk_smp_call *c) {
 static int one_group(bk_smp_call *c) {
     uint32_t index = 0;
     if (bk_smp_arg_u32(c, "index", &index) == BK_ARG_BAD) return BK_SMP_INVALID;
-    if (index >= bk_smp_n_groups) return BK_SMP_NO_ENTRY;
+    if (index >= bk_smp_n_groups) return BK_SMP_ENUM_INDEX;
     bk_smp_put_uint(&c->out, "group", bk_smp_groups[index]->id);
     if (index + 1 == bk_smp_n_groups) bk_smp_put_bool(&c->out, "end", true);
     return BK_RC_OK;

@@ -55,6 +55,8 @@ static const entry ours[BK_RC_COUNT] = {
     [BK_RC_NO_PREVIOUS] = {"NO_PREVIOUS", "there is no previous set to return to",
                            FS_UNKNOWN, STATE},
     [BK_RC_READ_ONLY] = {"READ_ONLY", "the store is read-only", FS_READ_ONLY, ACCESS},
+    [BK_RC_DOWNGRADE] = {"DOWNGRADE", "the device has had a newer patch of that name",
+                         FS_WRITE, ACCESS},
 };
 
 /* What other groups' numbers mean, for a host that shows them. */
@@ -76,6 +78,14 @@ static const char *const fs_errors[][2] = {
     {"MOUNT_POINT_NOT_FOUND", "the path has no mount point"},
     {"READ_ONLY_FILESYSTEM", "the file system is read-only"},
     {"FILE_EMPTY", "the file is empty"},
+};
+
+static const char *const enum_errors[][2] = {
+    {"OK", "done"},
+    {"UNKNOWN", "the device failed"},
+    {"TOO_MANY_GROUP_ENTRIES", "too many groups were named"},
+    {"INSUFFICIENT_HEAP_FOR_ENTRIES", "the device is out of memory"},
+    {"INDEX_TOO_LARGE", "there are fewer groups than that"},
 };
 
 static const char *const smp_errors[][2] = {
@@ -104,6 +114,9 @@ static const char *describe(int group, int rc, int what) {
     }
     if (group == BK_SMP_GROUP_FS) {
         return rc < (int)(sizeof fs_errors / sizeof fs_errors[0]) ? fs_errors[rc][what] : none;
+    }
+    if (group == BK_SMP_GROUP_ENUM) {
+        return rc < (int)(sizeof enum_errors / sizeof enum_errors[0]) ? enum_errors[rc][what] : none;
     }
     if (group == BK_SMP_GROUP_NONE) {
         return rc < (int)(sizeof smp_errors / sizeof smp_errors[0]) ? smp_errors[rc][what] : none;

@@ -21,6 +21,9 @@ enum {
     BK_SMP_TOO_NEW = BK_SMP_RC + 13
 };
 
+/* Group 10's own errors: BK_SMP_ENUM_RC + one of these. */
+enum { BK_SMP_ENUM_RC = 0x200, BK_SMP_ENUM_INDEX = BK_SMP_ENUM_RC + 4 };
+
 enum { BK_SMP_MAX_NESTING = 8, BK_SMP_MAX_KEYS = 64 };
 
 struct bk_smp_fields {
