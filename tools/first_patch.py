@@ -209,16 +209,16 @@ _INTRO = """
 Each teaches one weak phrasing; `tools/first_patch.py` found it (gradient-ranked single bits, every
 step verified on the engine, a separate validation pack to choose and to refuse). All probes come
 from the probe split. The numbers are held-out items, greedy exact match on the engine; controls are
-items of every strong form, and `--check` repeats the judgement. The package has the first seed;
-the others show the spread. Evaluations are exact ones of the engine on search
-or validation probes, passes are gradients. The seconds (with {threads}) are those of a development
-build whose kernel uses AVX-512: its bits are the same, the portable kernel takes longer.
+items of every strong form; `tools/first_patch.py --check` judges again. The package has the
+first seed, the others show the spread. Evaluations are exact ones of the engine, on search or
+validation probes; passes are gradients of PyTorch. Seconds are of one thread on a busy machine, and
+of a development build with an AVX-512 kernel: the same bits, but the portable kernel takes longer.
 """
 
 
 def card(runs: list[dict[str, Any]]) -> str:
     """The card's section from patches.json."""
-    out = [_HEADING, _INTRO.format(threads="2 threads")]
+    out = [_HEADING, _INTRO]
     out.append("| patch, form | seed | target before → after | fixed / broken | controls fixed / "
                "broken | flips | bytes | evaluations / passes | s |")  # fmt: skip
     out.append("|---" * 9 + "|")
