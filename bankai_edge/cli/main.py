@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "ask": ("device", "ask", "Ask the model on a device."),
     "info": ("device", "info", "Show what a device is and what it runs."),
     "verify": ("device", "verify", "Check a device's weights and stored patches."),
+    "search": ("search", "search", "Find a patch that helps on held-out probes."),
     "patch": ("patch", "patch", "Show, import, export and bind patches."),
     "model": ("model", "model", "Show a model and its id."),
     "bench": ("bench", "bench", "Measure bandwidth, kernels, tokens, switches and memory."),
