@@ -27,8 +27,9 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "info": ("device", "info", "Show what a device is and what it runs."),
     "verify": ("device", "verify", "Check a device's weights and stored patches."),
     "search": ("search", "search", "Find a patch that helps on held-out probes."),
-    "patch": ("patch", "patch", "Show, import, export and bind patches."),
+    "patch": ("patch", "patch", "Show, import, export, bind, compare, compose patches."),
     "model": ("model", "model", "Show a model and its id."),
+    "eval": ("eval", "evaluate", "Judge patches: fixed, broken, perplexity, KL; HTML report."),
     "bench": ("bench", "bench", "Measure bandwidth, kernels, tokens, switches and memory."),
 }
 
