@@ -186,3 +186,22 @@ def test_goals_weigh_the_same_whatever_their_number_of_probes(model: Model) -> N
     uneven = replace(both.search, target=both.search.target[:8], parts=(5, 3))
     assert uneven.weights().tolist() == [0.1] * 5 + [1 / 6] * 3
     assert sum(both.search.weights()) == pytest.approx(1.0)
+
+
+def test_a_dask_cluster_decides_the_same(model: Model, plan: Goals) -> None:
+    distributed = pytest.importorskip("distributed")
+    from bankai_edge.search.workers import Dask
+
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        crew = Dask(model, cluster.scheduler_address)
+        assert crew.size == 2
+        logs = []
+        for someone in (crew, Threads(model, 1)):
+            events: list[dict[str, Any]] = []
+            strategy = Random(model, "row", (4, 5), seed=5)
+            search(model, plan, strategy, someone, evaluations=8, watch=Watch(events.append))
+            logs.append(decisions(events))
+            someone.close()
+    assert logs[0] == logs[1]
