@@ -10,7 +10,7 @@ def kernels() -> list[tuple[str, str, bool, str]]:
     """Name, family, whether this CPU runs it, what it needs; the fastest first."""
 
 class Pool:
-    """Threads that share one computation; one caller at a time."""
+    """Threads that share one computation; a second caller waits for the first."""
 
     threads: int
     def __init__(self, threads: int) -> None: ...
@@ -30,6 +30,8 @@ class Model:
     def capsule(self) -> object: ...
     def pack(self, kernel: str, pool: Pool | None = None, writable: bool = False) -> None:
         """Run on this kernel from its own layout; `ValueError` when this CPU cannot."""
+    def needs(self, kernel: str, ctx: int, batch: int = 32, threads: int = 1) -> tuple[int, int]:
+        """Bytes of packed weights and of a state on this kernel; nothing is allocated."""
     def pack_intact(self) -> bool:
         """Whether the packed weights are, to the byte, what the buffer's weights give."""
     def packed(self) -> memoryview | None: ...

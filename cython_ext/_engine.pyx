@@ -54,7 +54,7 @@ cdef const bk_kernel *kernel_named(str name) except NULL:
 
 
 cdef class Pool:
-    """Threads that share one computation; one caller at a time."""
+    """Threads that share one computation; a second caller waits for the first."""
 
     cdef bk_pool *_pool
     cdef readonly uint32_t threads
@@ -123,6 +123,12 @@ cdef class Model:
             raise CoreError(err)
         if self.packed_bytes:
             self._model.writable = writable
+
+    def needs(self, str kernel not None, uint32_t ctx, uint32_t batch=32, uint32_t threads=1):
+        """(bytes of packed weights, bytes of a state) on this kernel; nothing is allocated."""
+        cdef bk_model m = self._model
+        m.kernel = kernel_named(kernel)
+        return (bk_model_packed_bytes(&m, m.kernel), bk_state_bytes(&m, ctx, batch, threads))
 
     def pack_intact(self):
         """Whether the packed weights are, to the byte, what the buffer's weights give."""

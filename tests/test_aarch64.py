@@ -10,11 +10,13 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import cross_aarch64 as cross
 import numpy as np
 import pytest
+from build_aarch64 import check_wheel
 from test_core_c import missing
 from test_patch_model import Weights
 
@@ -51,6 +53,23 @@ def test_unit(test: Path, objects: list[Path], tmp_path: Path) -> None:
                 "neon-popcount": "ok",
                 "scalar": "ok",
             }, cpu
+
+
+def test_kernels_keep_their_bounds(
+    objects: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels' test once more, under the address and undefined-behaviour sanitizers."""
+    sanitize = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    own = [cross.compile_one(s, tmp_path, [*f, *sanitize]) for s, f in cross.kernel_flags().items()]
+    rest = [path for path in objects if path.stem not in {kernel.stem for kernel in own}]
+    binary, test = tmp_path / "test_kernels", ROOT / "tests/c/test_kernels.c"
+    subprocess.run(
+        [cross.GCC, *cross.FLAGS, *sanitize, str(test), *map(str, own + rest), "-o", str(binary)],
+        check=True,
+    )
+    monkeypatch.setenv("ASAN_OPTIONS", "detect_leaks=0")  # which emulation cannot look for
+    done = cross.run(binary, "max")
+    assert done.returncode == 0 and "neon-sdot        ok" in done.stdout, done.stdout + done.stderr
 
 
 def test_dot_products_are_in_one_object_only(objects: list[Path]) -> None:
@@ -113,3 +132,24 @@ def test_instruction_budget() -> None:
         gemv = {k: v for k, v in table[kernel].items() if re.fullmatch(r"gemv \d+x\d+", k)}
         assert len(gemv) == 3
         assert max(gemv.values()) <= BUDGET[dot_product], (kernel, gemv)
+
+
+@pytest.mark.parametrize(
+    ("name", "machine", "symbols", "refusal"),
+    [
+        ("_engine.cpython-311-aarch64-linux-gnu.so", 62, b"", "ELF machine 62"),
+        ("_engine.cpython-311-x86_64-linux-gnu.so", 183, b"", "no Python would import it"),
+        ("_engine.cpython-311-aarch64-linux-gnu.so", 183, b"GLIBC_2.34", "glibc 2.34"),
+        ("_engine.py", 183, b"", "no compiled module"),
+    ],
+)
+def test_a_wrong_wheel_is_refused(
+    name: str, machine: int, symbols: bytes, refusal: str, tmp_path: Path
+) -> None:
+    """A wheel can be named aarch64 and hold anything."""
+    wheel = tmp_path / "bankai_edge-0-cp311-cp311-linux_aarch64.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        header = b"\x7fELF\x02" + bytes(13) + machine.to_bytes(2, "little")
+        archive.writestr(f"bankai_edge/{name}", header + b"\0GLIBC_2.17\0" + symbols)
+    with pytest.raises(ValueError, match=refusal):
+        check_wheel(wheel)

@@ -26,6 +26,13 @@ def test_the_bounds_are_kept() -> None:
     assert a.missed(GOLDEN) == []
 
 
+@pytest.mark.parametrize("case", a.SAMPLING_CASES, ids=lambda c: str(c.sampling))
+def test_sampling_leaves_what_llama_cpp_leaves(case: a.SamplingCase) -> None:
+    theirs = GOLDEN["sampling"][case.number]
+    assert a.same_choices(case.choices(), theirs)
+    assert 1 <= len(theirs) < 96
+
+
 def test_nano_logits_are_those_that_were_compared(nano_path: Path) -> None:
     model = Model(nano_path)
     assert model.id.hex() == NANO["model_id"], a.REMAKE

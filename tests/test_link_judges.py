@@ -39,9 +39,7 @@ def port(request: pytest.FixtureRequest) -> Iterator[str]:
             device.kill()
 
 
-def talk(
-    port: str, strategy: Any, work: Callable[[SMPClient], Coroutine[Any, Any, None]]
-) -> None:
+def talk(port: str, strategy: Any, work: Callable[[SMPClient], Coroutine[Any, Any, None]]) -> None:
     async def session() -> None:
         async with SMPClient(SMPSerialTransport(strategy), port) as client:
             await work(client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -223,3 +224,17 @@ def test_sessions_with_different_patches_in_turn(model: Model, patches: list[byt
         running = any(pieces)
     assert texts == alone
     assert model.intact()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sessions_with_different_patches_at_once(
+    path: Path, patches: list[bytes], threads: int
+) -> None:
+    """Each in a thread of its own, on one set of weights and one pool."""
+    model = Model(path, threads=threads)
+    sets: list[tuple[bytes, ...]] = [(), (patches[0],), (patches[1], patches[2])]
+    alone = [text_of(model, PROMPT, *s, n=40) for s in sets]
+    with ThreadPoolExecutor() as executor:
+        for _ in range(5):
+            texts = executor.map(lambda s: text_of(model, PROMPT, *s, n=40), sets)
+            assert list(texts) == alone

@@ -4,7 +4,8 @@
 
 On the nano: KL of next-token distributions over held-out text, and greedy answers to held-out
 questions. On two random models, which amplify rounding: the distance of each engine from a float64
-reference. llama.cpp quantises activations to int8 per 32, this engine per 128; both round.
+reference. What the sampling filters leave to draw from. llama.cpp quantises activations to int8 per
+32, this engine per 128; both round.
 Exit status 1 when a bound is missed. Needs `pip install llama-cpp-python`.
 """
 
@@ -12,6 +13,7 @@ Exit status 1 when a bound is missed. Needs `pip install llama-cpp-python`.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import sys
 import tempfile
@@ -131,6 +133,46 @@ def on_synthetic(case: a.SynthCase, folder: Path) -> dict[str, Any]:
     }
 
 
+def on_sampling(case: a.SamplingCase) -> dict[str, float]:
+    """Token -> probability that llama.cpp's chain of the same options leaves."""
+    import llama_cpp as lc
+
+    s, logits = case.sampling, case.logits
+    entries = (lc.llama_token_data * len(logits))()
+    for i, x in enumerate(logits):
+        entries[i] = lc.llama_token_data(id=i, logit=x, p=0.0)
+    array = lc.llama_token_data_array(data=entries, size=len(logits), selected=-1, sorted=False)
+    chain = lc.llama_sampler_chain_init(lc.llama_sampler_chain_default_params())
+    penalties = lc.llama_sampler_init_penalties(
+        len(logits), s.repeat_last, s.repeat_penalty, 0.0, 0.0
+    )
+    for token in case.tokens:
+        lc.llama_sampler_accept(penalties, token)
+    for part in (
+        penalties,
+        lc.llama_sampler_init_top_k(s.top_k),
+        lc.llama_sampler_init_top_p(s.top_p, 1),
+        lc.llama_sampler_init_min_p(s.min_p, 1),
+        lc.llama_sampler_init_temp(s.temperature),
+    ):
+        lc.llama_sampler_chain_add(chain, part)
+    lc.llama_sampler_apply(chain, ctypes.byref(array))
+    left = sorted(((array.data[i].logit, array.data[i].id) for i in range(array.size)),
+                  key=lambda pair: (-pair[0], pair[1]))  # fmt: skip
+    lc.llama_sampler_free(chain)
+    weights = np.exp(np.array([x for x, _ in left]) - left[0][0])
+    return {str(i): round(float(w), 5)
+            for (_, i), w in zip(left, weights / weights.sum(), strict=True)}  # fmt: skip
+
+
+def _compact(result: dict[str, Any]) -> str:
+    """JSON with one line for each sampling case."""
+    cases = result["sampling"]
+    text = json.dumps({**result, "sampling": "CASES"}, indent=1, ensure_ascii=False)
+    lines = ",\n  ".join(map(json.dumps, cases))
+    return text.replace('"CASES"', f"[\n  {lines}\n ]") + "\n"
+
+
 def main() -> None:
     """Compare, write, and say what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -145,9 +187,10 @@ def main() -> None:
         "bounds": {"mean_kl": a.KL_MOST, "same_text": a.SAME_LEAST, "ratio": a.RATIO_MOST},
         "nano": nano,
         "synthetic": synthetic,
+        "sampling": [on_sampling(case) for case in a.SAMPLING_CASES],
     }
     args.output.parent.mkdir(exist_ok=True)
-    args.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    args.output.write_text(_compact(result))
     print(f"nano: mean KL {nano['mean_kl']:.2e} over {nano['positions']} positions, "
           f"{nano['same_text']} of {nano['questions']} greedy texts equal")  # fmt: skip
     for case in synthetic:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from reference import Float64  # type: ignore[import-not-found]  # noqa: E402
 
 from bankai_edge.model import Model, Session  # noqa: E402
+from bankai_edge.model.sampling import Sampler, Sampling  # noqa: E402
 from bankai_edge.model.synth import SynthShape, write_model  # noqa: E402
 from bankai_edge.search.domains import FORMS, items  # noqa: E402
 
@@ -59,6 +60,48 @@ CASES = (
         SynthShape("yarn", 4, 1024, 1536, 8, 4, 128, 1999, 256, tied=False, yarn=(4.0, 32)), 12, 80
     ),
 )
+
+
+@dataclass(frozen=True)
+class SamplingCase:
+    """Logits and a text so far, both random, and sampling options of every kind."""
+
+    number: int
+
+    def _random(self, n: int) -> NDArray[np.float64]:
+        raw = np.random.SFC64(1000 + self.number).random_raw(n)
+        out: NDArray[np.float64] = (raw >> np.uint64(11)) * 2.0**-53
+        return out
+
+    @property
+    def logits(self) -> Rows:
+        """Float32 [96], between -6 and 6."""
+        return (self._random(96) * 12 - 6).astype(np.float32)
+
+    @property
+    def tokens(self) -> list[int]:
+        """The text so far, longer than the penalty looks back."""
+        return [int(t) for t in self._random(100) * 96]
+
+    @property
+    def sampling(self) -> Sampling:
+        """Options; every other case without top-k, every third without penalty."""
+        k, p, m, t, penalty = self._random(5)
+        return Sampling(
+            temperature=0.25 + 1.75 * t,
+            top_k=int(1 + 40 * k) if self.number % 2 else 0,
+            top_p=1.0 if self.number % 5 == 4 else 0.5 + 0.5 * p,
+            min_p=0.0 if self.number % 4 == 3 else 0.2 * m,
+            repeat_penalty=1.0 if self.number % 3 == 0 else 1 + penalty,
+        )
+
+    def choices(self) -> dict[str, float]:
+        """Token -> probability, as this engine draws."""
+        ids, p = Sampler(self.sampling, seed=0).choices(self.logits, self.tokens)
+        return {str(i): round(float(q), 5) for i, q in zip(ids, p, strict=True)}
+
+
+SAMPLING_CASES = tuple(map(SamplingCase, range(24)))
 
 
 def texts(n: int) -> list[str]:
@@ -130,7 +173,15 @@ def missed(result: dict[str, Any]) -> list[str]:
         for key, most in RATIO_MOST.items():
             if (ratio := case["ratio"][key]) > most:
                 found.append(f"{key} on {case['shape']['name']} is {ratio:.2f} times llama.cpp's")
+    for case, choices in zip(SAMPLING_CASES, result["sampling"], strict=True):
+        if not same_choices(case.choices(), choices):
+            found.append(f"sampling case {case.number} leaves other tokens than llama.cpp")
     return found
+
+
+def same_choices(ours: dict[str, float], theirs: dict[str, float]) -> bool:
+    """The same tokens in the same order, with the same probabilities to 5 digits."""
+    return list(ours) == list(theirs) and all(abs(ours[t] - p) < 2e-5 for t, p in theirs.items())
 
 
 def rows_hash(rows: Rows) -> str:

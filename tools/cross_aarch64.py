@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CORE, KERNELS, PORT = (ROOT / "cython_ext" / room for room in ("core", "kernels", "port"))
 GCC, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+SYSROOT = "/usr/aarch64-linux-gnu"  # where Debian puts the cross compiler's libraries
 PACKAGES = "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"  # Debian's names
 CPUS = {  # CPU: the board that has it, whether it has the dot product instructions
     "cortex-a53": ("Raspberry Pi 3, Zero 2 W", False),
@@ -36,8 +37,12 @@ def missing_tool() -> str | None:
 def kernel_flags() -> dict[Path, list[str]]:
     """Every aarch64 kernel source and the flags that its meson.build names."""
     text = (KERNELS / "arm" / "meson.build").read_text()
-    entries = re.findall(r"^  '(\S+)': \[(.*)\],$", text, re.M)
-    return {KERNELS / f"{name}.c": re.findall(r"'([^']+)'", flags) for name, flags in entries}
+    lists = dict(re.findall(r"^(\w+) = (\[.*\])$", text, re.M))
+    entries = re.findall(r"^  '(\S+)': (.+),$", text, re.M)
+    return {
+        KERNELS / f"{name}.c": re.findall(r"'([^']+)'", lists.get(flags, flags))
+        for name, flags in entries
+    }
 
 
 def compile_one(source: Path, out: Path, flags: list[str]) -> Path:
@@ -79,5 +84,5 @@ def program(source: Path, objects: list[Path], out: Path) -> Path:
 
 def run(binary: Path, cpu: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run an aarch64 program on an emulated CPU."""
-    command = [QEMU, "-cpu", cpu, str(binary), *arguments]
+    command = [QEMU, "-L", SYSROOT, "-cpu", cpu, str(binary), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=600)

@@ -23,8 +23,7 @@ class SwitchSpeed:
     """One way of applying: a patch of `rows` row flips switched on and off, and left on.
 
     `switch` are seconds of `Session.use` for a set not seen before or written in place (verify and
-    apply), or for a prepared overlay. `slowdown` is the median step with the patch over the median
-    without, steps alternating.
+    apply), or for a prepared overlay. `slowdown` is a decode step with the patch over one without.
     """
 
     what: str
@@ -102,21 +101,26 @@ def _toggle(session: Session, patch: bytes, budget: float) -> Samples:
 def slowdown(
     model: Model, patch: bytes, mode: Mode, *, budget: float = 0.3, least: int = 24
 ) -> float:
-    """Median decode step with the patch over the median without, one of each in turn."""
+    """A decode step with the patch over one without: the median over pairs of neighbours."""
     session = Session(model, ctx=1, mode=mode)
     active = _patch.Overlay(model.core, [patch]) if mode == "overlay" else None
     runner = Runner(model.core, model.pool, FIRST + STEPS)
     runner.prefill(FIRST, budget=0, least=1)
-    plain: list[float] = []
-    patched: list[float] = []
+
+    def step(at: int, on: bool) -> float:
+        if mode == "overlay":
+            runner.state.set_overlay(active if on else None)
+        else:
+            session.use([patch] if on else [])
+        return runner.step(at)
+
+    ratios: list[float] = []
     end = time.perf_counter() + budget
-    while len(plain) < least or time.perf_counter() < end:
-        at = FIRST + len(plain) % STEPS
-        for on, taken in ((False, plain), (True, patched)):
-            if mode == "overlay":
-                runner.state.set_overlay(active if on else None)
-            else:
-                session.use([patch] if on else [])
-            taken.append(runner.step(at))
+    while len(ratios) < least or time.perf_counter() < end:
+        at = FIRST + len(ratios) % STEPS
+        # on first, off first, in turn: what the earlier step leaves in the caches cancels out
+        order = (True, False) if len(ratios) % 2 else (False, True)
+        took = {on: step(at, on) for on in order}
+        ratios.append(took[True] / took[False])
     session.use([])
-    return samples(patched).p50 / samples(plain).p50
+    return samples(ratios).p50

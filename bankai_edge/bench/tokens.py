@@ -89,12 +89,13 @@ def cold_start(model_path: Path, threads: int, *, least: int = 3) -> Samples:
     Raises:
         BankaiError: that process failed.
     """
-    command = [sys.executable, "-m", "bankai_edge", "run", "-m", str(model_path), "-p", "1",
-               "-n", "1"]  # fmt: skip
+    command = [sys.executable, "-m", "bankai_edge", "run", "-m", str(model_path.resolve()),
+               "-p", "1", "-n", "1"]  # fmt: skip
     env = {**os.environ, "BANKAI_THREADS": str(threads)}
 
     def run() -> None:
-        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        # from "/": a checkout in the current directory must not stand in for the package
+        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd="/")
         if done.returncode:
             raise BankaiError(f"a fresh process failed: {done.stderr.strip()}")
 

@@ -15,6 +15,7 @@ from bankai_edge.errors import BankaiError
 VERBS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "demo", "The whole story on this machine in under a minute."),
     "run": ("run", "run", "Generate text from a model, with or without patches."),
+    "chat": ("chat", "chat", "Talk to a model, line by line."),
     "agent": ("agent", "agent", "Serve a model and its patch store: the device side."),
     "devices": ("device", "devices", "List the devices that answer."),
     "push": ("device", "push", "Send a patch to a device, and switch to it with --use."),
@@ -28,7 +29,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "verify": ("device", "verify", "Check a device's weights and stored patches."),
     "search": ("search", "search", "Find a patch that helps on held-out probes."),
     "patch": ("patch", "patch", "Show, import, export, bind, compare, compose patches."),
-    "model": ("model", "model", "Show a model and its id."),
+    "model": ("model", "model", "Show a model and its id; write one of random weights."),
     "eval": ("eval", "evaluate", "Judge patches: fixed, broken, perplexity, KL; HTML report."),
     "bench": ("bench", "bench", "Measure bandwidth, kernels, tokens, switches and memory."),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from bankai_edge import _engine
     from bankai_edge.model.synth import SynthShape
 
 TYPE_NAMES = {0: "F32", 1: "F16", 30: "BF16", 41: "Q1_0"}
@@ -28,45 +30,77 @@ def model() -> None:
 
 @model.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--ctx", type=click.IntRange(1), help="Context in tokens (default: at most 2048).")
+@click.option("--threads", type=click.IntRange(1), help="Cores to compute with.")
 @json_option
-def info(file: Path, as_json: bool) -> None:
-    """Show the architecture, sizes and tensor types of FILE (a GGUF)."""
-    from bankai_edge.model.weights import Model
+def info(file: Path, ctx: int | None, threads: int | None, as_json: bool) -> None:
+    """Show what FILE (a GGUF) holds, the memory it needs, and how fast it can be here.
 
-    opened = Model(file)
-    types: dict[str, dict[str, int]] = {}
-    weights = 0
-    for _, kind, dims, _, n_bytes in opened.core.tensors():
-        entry = types.setdefault(TYPE_NAMES[kind], {"tensors": 0, "weights": 0, "bytes": 0})
-        count = 1
-        for dim in dims:
-            count *= dim
-        weights += count
-        entry["tensors"] += 1
-        entry["weights"] += count
-        entry["bytes"] += n_bytes
-    shape = asdict(opened.shape)
+    The speed is a roof: measured read bandwidth over the bytes that each token must read.
+    """
+    from bankai_edge.bench.bandwidth import read_bandwidth
+    from bankai_edge.model.kernels import choose_kernel, choose_threads
+    from bankai_edge.model.memory import memory_need
+    from bankai_edge.model.session import DEFAULT_CONTEXT
+    from bankai_edge.model.weights import Shape, open_core
+
+    _, core = open_core(file)
+    size = file.stat().st_size
+    shape = Shape(**core.shape)
+    threads = choose_threads(threads, size)
+    kernel = choose_kernel()
+    need = memory_need(core, size, kernel, ctx or min(shape.context, DEFAULT_CONTEXT), threads)
+    bandwidth = read_bandwidth(threads, need.read_bytes)
+    fields = {
+        "file": str(file),
+        "bytes": size,
+        "name": core.name or file.stem,
+        "id": core.id.hex(),
+        "weights": sum(entry["weights"] for entry in _types(core).values()),
+        "shape": asdict(shape),
+        "types": _types(core),
+        "memory": {**asdict(need), "total_bytes": need.total_bytes},
+        "kernel": kernel,
+        "threads": threads,
+        "read_bandwidth_bytes_per_s": bandwidth,
+        "tokens_per_s_roof": need.tokens_per_s(bandwidth),
+        "tokens_per_s_roof_full_context": need.tokens_per_s(bandwidth, full=True),
+    }
     if as_json:
-        print_json(
-            "model-info",
-            {
-                "file": str(file),
-                "bytes": file.stat().st_size,
-                "name": opened.name,
-                "id": opened.id.hex(),
-                "weights": weights,
-                "shape": shape,
-                "types": types,
-            },
-        )
+        print_json("model-info", fields)
         return
-    click.echo(f"name      {opened.name}")
-    click.echo(f"id        {opened.id.hex()}")
-    click.echo(f"file      {file.stat().st_size:,} bytes, {weights:,} weights")
-    for key, value in shape.items():
-        click.echo(f"{key:<9} {value:,}" if isinstance(value, int) else f"{key:<9} {value:g}")
-    for name, entry in types.items():
-        click.echo(f"{name:<9} {entry['tensors']} tensors, {entry['bytes']:,} bytes")
+    for key in ("name", "id"):
+        click.echo(f"{key:<10} {fields[key]}")
+    click.echo(f"file       {size:,} bytes, {fields['weights']:,} weights")
+    for key, value in asdict(shape).items():
+        click.echo(f"{key:<10} {value:,}" if isinstance(value, int) else f"{key:<10} {value:g}")
+    for name, entry in _types(core).items():
+        click.echo(f"{name:<10} {entry['tensors']} tensors, {entry['bytes']:,} bytes")
+    packed = f"repacked for {kernel}" if need.packed_bytes else f"read as in the file by {kernel}"
+    click.echo(f"memory     {_mib(need.total_bytes)} at a context of {need.ctx:,} tokens:")
+    click.echo(f"  weights  {_mib(need.weight_bytes)}, {packed}")
+    click.echo(f"  kv cache {_mib(need.kv_bytes)}")
+    click.echo(f"  buffers  {_mib(need.buffer_bytes)}")
+    click.echo(
+        f"speed      at most {need.tokens_per_s(bandwidth):,.0f} tokens/s, "
+        f"{need.tokens_per_s(bandwidth, full=True):,.0f} with the context full: "
+        f"{bandwidth / 1e9:.1f} GB/s read with {threads} thread{'s' * (threads > 1)}"
+    )
+
+
+def _mib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.1f} MiB"
+
+
+def _types(core: _engine.Model) -> dict[str, dict[str, int]]:
+    """Tensors, weights and bytes of each type."""
+    types: dict[str, dict[str, int]] = {}
+    for _, kind, dims, _, n_bytes in core.tensors():
+        entry = types.setdefault(TYPE_NAMES[kind], {"tensors": 0, "weights": 0, "bytes": 0})
+        entry["tensors"] += 1
+        entry["weights"] += math.prod(dims)
+        entry["bytes"] += n_bytes
+    return types
 
 
 @model.command("id")
@@ -74,13 +108,13 @@ def info(file: Path, as_json: bool) -> None:
 @json_option
 def id_(file: Path, as_json: bool) -> None:
     """Print the model id that patches for FILE must name."""
-    from bankai_edge.model.weights import Model
+    from bankai_edge.model.weights import open_core
 
-    opened = Model(file)
+    _, core = open_core(file)
     if as_json:
-        print_json("model-id", {"file": str(file), "id": opened.id.hex()})
+        print_json("model-id", {"file": str(file), "id": core.id.hex()})
     else:
-        click.echo(opened.id.hex())
+        click.echo(core.id.hex())
 
 
 PUBLISHED = ("bonsai-0.6b", "bonsai-1.7b", "bonsai-4b", "bonsai-8b")

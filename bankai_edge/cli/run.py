@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bankai_edge.cli.generation import (
+    SamplingArguments,
+    model_options,
+    read_patch,
+    sampler_of,
+    sampling_options,
+)
 from bankai_edge.cli.output import json_option, print_json, say
-from bankai_edge.errors import BankaiError
 
-
-def read_patch(path: Path) -> bytes:
-    """A .bkp file's bytes, or one sentence why not."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BankaiError(
-            f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
-        ) from error
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @click.command()
-@click.option(
-    "-m", "--model", "model_path", type=click.Path(path_type=Path),
-    help="The GGUF to run (default: the nano model that ships with the package).",
-)  # fmt: skip
+@model_options
 @click.option("-p", "--prompt", required=True, help="The text to continue.")
-@click.option(
-    "--patch", "patches", type=click.Path(path_type=Path), multiple=True,
-    help="A .bkp to apply; may repeat.",
-)  # fmt: skip
 @click.option("-n", "--max-tokens", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--ctx", type=click.IntRange(1), help="Context in tokens.")
+@sampling_options
 @click.option(
     "--mode", type=click.Choice(["overlay", "in-place"]), default="overlay", show_default=True,
     help="How patches are applied; the text is the same.",
 )  # fmt: skip
-@click.option("--unbound", is_flag=True, help="Allow patches that name no model.")
 @json_option
 def run(
     model_path: Path | None,
@@ -47,12 +39,15 @@ def run(
     ctx: int | None,
     mode: str,
     unbound: bool,
+    stop: tuple[str, ...],
     as_json: bool,
+    **sampling: Unpack[SamplingArguments],
 ) -> None:
-    """Generate text greedily from a model."""
+    """Continue a text; the likeliest token each time, unless --temperature says else."""
     from bankai_edge.model import Model, Session
     from bankai_edge.models import NANO
 
+    sampler = sampler_of(**sampling)
     in_place = mode == "in-place"
     model = Model(model_path or NANO, writable=in_place)
     session = Session(model, ctx=ctx, mode="in-place" if in_place else "overlay")
@@ -61,7 +56,7 @@ def run(
         switch_ns = session.use([read_patch(p) for p in patches], allow_unbound=unbound)
     start = time.perf_counter()
     pieces = []
-    for piece in session.generate(prompt, max_tokens=max_tokens):
+    for piece in session.generate(prompt, max_tokens=max_tokens, sampler=sampler, stop=stop):
         pieces.append(piece)
         if not as_json:
             click.echo(piece, nl=False)
@@ -78,6 +73,7 @@ def run(
                 "text": "".join(pieces),
                 "stop_reason": session.stop_reason,
                 "seconds": seconds,
+                "seed": sampler.seed if sampling["temperature"] else None,
             },
         )
         return

@@ -196,12 +196,3 @@ def _disk_full(path: Path, need: int, room: int) -> BankaiError:
         expected=f"{need:,} bytes",
         next_step="Free some space or choose another disk; nothing was left behind",
     )
-
-
-def pack_q1_0(weight: NDArray[Any]) -> bytes:
-    """[rows, cols] float -> Q1_0: per 128, fp16(mean |w|) then 128 sign bits, LSB first, 1 = +."""
-    groups = np.ascontiguousarray(weight, np.float32).reshape(-1, GROUP)
-    out = np.empty((len(groups), BLOCK_BYTES), np.uint8)
-    out[:, :2] = np.abs(groups).mean(axis=1).astype("<f2").view(np.uint8).reshape(-1, 2)
-    out[:, 2:] = np.packbits(~np.signbit(groups), axis=1, bitorder="little")
-    return out.tobytes()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -14,10 +13,13 @@ from numpy.typing import NDArray
 from bankai_edge import _engine, _patch
 from bankai_edge.errors import BankaiError, CoreError, UsageError
 from bankai_edge.model.overlays import check_each
+from bankai_edge.model.sampling import Sampler
+from bankai_edge.model.stops import StopFilter
 from bankai_edge.model.weights import Model
 from bankai_edge.patch.refusals import patch_error
 
 Mode = Literal["overlay", "in-place"]
+StopReason = Literal["", "eos", "stop", "max_tokens", "context"]
 DEFAULT_CONTEXT = 2048
 BATCH = 64  # tokens per step of prefill: enough to reuse each expanded tile, small buffers
 
@@ -52,7 +54,7 @@ class Session:
         self._patches: tuple[bytes, ...] = ()
         self._held: list[int] = []  # tokens whose keys and values the cache holds
         self._held_under: list[tuple[bytes, ...]] = []  # the set that each was computed under
-        self.stop_reason: Literal["", "eos", "max_tokens", "context"] = ""
+        self.stop_reason: StopReason = ""
 
     # ---- patches -----------------------------------------------------------------------------
 
@@ -180,7 +182,9 @@ class Session:
         Raises:
             UsageError: an empty prompt, or one that leaves no room for an answer (exit 2).
         """
-        tokens = self.model.tokenizer.encode(prompt)
+        return self._fitting(self.model.tokenizer.encode(prompt))
+
+    def _fitting(self, tokens: list[int]) -> list[int]:
         if not tokens:
             raise UsageError("an empty prompt", next_step="Give some text to continue")
         if len(tokens) >= self.ctx:
@@ -191,19 +195,30 @@ class Session:
             )
         return tokens
 
-    def generate(self, prompt: str, *, max_tokens: int = 64) -> Iterator[str]:
-        """Continue `prompt` greedily, yielding text that never splits a character.
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_tokens: int = 64,
+        sampler: Sampler | None = None,
+        stop: Sequence[str] = (),
+    ) -> Generator[str, None, None]:
+        """Continue `prompt` (text, or tokens), yielding text that never splits a character.
 
-        A switch of patches between two pieces takes effect at the next token. Afterwards
-        `stop_reason` says why it ended.
+        Greedy without a `sampler`. The text ends before the first of the `stop` strings, no part
+        of which is ever yielded. A switch of patches between two pieces takes effect at the next
+        token. Afterwards `stop_reason` says why it ended.
 
         Raises:
             UsageError: see `encode`; raised here, before the first piece is asked for.
         """
-        return self._pieces(self.encode(prompt), max_tokens)
+        tokens = self.encode(prompt) if isinstance(prompt, str) else self._fitting(list(prompt))
+        return self._pieces(tokens, max_tokens, sampler or Sampler(seed=0), StopFilter(stop))
 
-    def _pieces(self, tokens: list[int], max_tokens: int) -> Iterator[str]:
-        text = codecs.getincrementaldecoder("utf-8")("replace")
+    def _pieces(
+        self, tokens: list[int], max_tokens: int, sampler: Sampler, shown: StopFilter
+    ) -> Generator[str, None, None]:
+        text = self.model.tokenizer.stream()
         logits = np.empty(self.model.shape.vocab, np.float32)
         self.stop_reason = "max_tokens"
         for _ in range(max_tokens):
@@ -211,12 +226,16 @@ class Session:
                 self.stop_reason = "context"
                 break
             self._advance(tokens, logits)
-            token = int(logits.argmax())
+            token = sampler.pick(logits, tokens)
             if token in self.model.tokenizer.stop_ids:
                 self.stop_reason = "eos"
                 break
             tokens.append(token)
-            if piece := text.decode(self.model.tokenizer.piece(token)):
+            if piece := shown.feed(text.feed(token)):
                 yield piece
-        if rest := text.decode(b"", final=True):
+            if shown.stopped:
+                break
+        if rest := shown.feed(text.finish()) + shown.finish():
             yield rest
+        if shown.stopped:
+            self.stop_reason = "stop"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bankai_edge import _engine
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
+from bankai_edge.model import gguf_metadata
 from bankai_edge.model.kernels import choose_kernel, choose_threads
 from bankai_edge.model.overlays import Overlays
 from bankai_edge.model.refusals import model_error
@@ -30,6 +31,24 @@ class Shape:
     context: int
     rms_eps: float
     rope_scale: float
+
+
+def open_core(path: Path, *, writable: bool = False) -> tuple[mmap.mmap, _engine.Model]:
+    """Map and check a file without laying its weights out; errors as `Model`'s."""
+    access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise IncompatibleError(f"{path} is empty", expected="a GGUF file")
+            mapped = mmap.mmap(file.fileno(), 0, access=access)
+    except OSError as error:
+        raise BankaiError(
+            f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
+        ) from error
+    try:
+        return mapped, _engine.Model(mapped, writable)
+    except CoreError as error:
+        raise model_error(path, error) from None
 
 
 class Model:
@@ -56,20 +75,7 @@ class Model:
         """
         self.path = path
         kernel = choose_kernel(kernel)
-        access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
-        try:
-            with path.open("rb") as file:
-                if path.stat().st_size == 0:
-                    raise IncompatibleError(f"{path} is empty", expected="a GGUF file")
-                self._map = mmap.mmap(file.fileno(), 0, access=access)
-        except OSError as error:
-            raise BankaiError(
-                f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
-            ) from error
-        try:
-            self.core = _engine.Model(self._map, writable)
-        except CoreError as error:
-            raise model_error(path, error) from None
+        self._map, self.core = open_core(path, writable=writable)
         self.threads = choose_threads(threads, len(self._map))
         self.pool = _engine.Pool(self.threads) if self.threads > 1 else None
         try:
@@ -108,6 +114,12 @@ class Model:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that the file carries."""
         return Tokenizer(self._map, str(self.path))
+
+    @cached_property
+    def has_chat_template(self) -> bool:
+        """Whether the file says how to talk to it; otherwise it only continues text."""
+        key = "tokenizer.chat_template"
+        return bool(gguf_metadata.lookup(self._map, key).get(key))
 
     @cached_property
     def overlays(self) -> Overlays:

@@ -18,13 +18,22 @@ static bool has_dot_product(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP)
 
 #if defined(__x86_64__)
 
-extern const bk_kernel bk_kernel_avx512_lut;
+extern const bk_kernel bk_kernel_avx512_lut, bk_kernel_avx512_popcount, bk_kernel_avx512_vnni;
+extern const bk_kernel bk_kernel_avx2_lut, bk_kernel_avx2_maddubs;
 
 /* The compiler's own check asks the operating system too: it must save the wide registers. */
 static bool has_avx512(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
+
+static bool has_vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+}
+
+static bool has_popcount(void) { return has_vnni() && __builtin_cpu_supports("avx512bitalg"); }
 
 #endif
 
@@ -42,6 +51,10 @@ static const entry KERNELS[] = {
 #endif
 #if defined(__x86_64__)
     {&bk_kernel_avx512_lut, has_avx512, "AVX-512 (F, BW, VL, DQ)"},
+    {&bk_kernel_avx512_vnni, has_vnni, "AVX-512 with VNNI"},
+    {&bk_kernel_avx512_popcount, has_popcount, "AVX-512 with BITALG and VNNI"},
+    {&bk_kernel_avx2_lut, has_avx2, "AVX2 and F16C"},
+    {&bk_kernel_avx2_maddubs, has_avx2, "AVX2 and F16C"},
 #endif
     {&bk_kernel_scalar, any, "nothing"},
 };

@@ -6,11 +6,11 @@
 
 typedef struct bk_pool bk_pool;
 
-/* threads - 1 helpers beside the caller; NULL when they cannot be started. */
+/* threads - 1 helpers (at most 254) beside the caller; NULL when they cannot be started. */
 bk_pool *bk_pool_new(uint32_t threads);
 void bk_pool_free(bk_pool *pool);
 
-/* One call of run at a time. Threads do not survive fork(): a child makes its own pool. */
+/* A second caller of run waits for the first. Threads do not survive fork(): a child makes its own pool. */
 const bk_parallel *bk_pool_parallel(const bk_pool *pool);
 
 #endif

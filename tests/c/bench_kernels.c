@@ -2,8 +2,9 @@
  *
  *   bench_kernels [threads [runs [MB [kernel]]]]      1,2 threads: run it twice
  *
- * Each figure is a median over the runs (and the best of them), kernels and the plain read of the
- * same bytes taking turns, so that whatever else the machine does falls on all of them.
+ * Each figure is a median over many short pieces (and the best of them), kernels and the plain read
+ * taking turns, so that whatever else the machine does falls on all of them. On a busy machine the
+ * best is a piece that nothing interrupted: read it against the best of the plain read.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include "bk_measure.h"
 #include "bk_pool.h"
 
-enum { MAX_RUNS = 101, MAX_KERNELS = 16, HUGE_PAGE = 1 << 21 };
+enum { MAX_RUNS = 101, MAX_KERNELS = 16, MAX_PIECES = 64, HUGE_PAGE = 1 << 21 };
 
 static const bk_kernel *kernels[MAX_KERNELS];
 static unsigned n_kernels;
@@ -24,9 +25,10 @@ static const bk_parallel *cores;
 static unsigned runs = 5;
 static size_t stream_bytes = (size_t)250 << 20;
 
+/* One thread is timed by the CPU time it got: other programs' turns do not count. */
 static double now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(cores->parts == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -35,10 +37,12 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median(double *v) {
-    qsort(v, runs, sizeof *v, by_value);
-    return v[runs / 2];
+static double median_of(double *v, size_t n) {
+    qsort(v, n, sizeof *v, by_value);
+    return v[n / 2];
 }
+
+static double median(double *v) { return median_of(v, runs); }
 
 static void *room(size_t bytes) {
     size_t whole = (bytes + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;
@@ -97,7 +101,7 @@ static workload prepare(const bk_kernel *k, const uint8_t *data, uint32_t rows, 
     for (uint32_t t = 0; t < n; t++)
         k->quantise(x + (size_t)t * cols, cols, l.act + t * k->act_bytes(cols));
     l.y = room((size_t)rows * n * sizeof(float));
-    l.seconds = calloc(MAX_RUNS, sizeof(double));
+    l.seconds = calloc(MAX_RUNS * MAX_PIECES, sizeof(double));
     free(x);
     return l;
 }
@@ -106,41 +110,60 @@ static void discard(workload *l) {
     free(l->w), free(l->packed), free(l->act), free(l->y), free(l->seconds);
 }
 
-static double time_multiply(const workload *l, uint32_t repeats) {
+/* n_mats matrices from the first on, round and round. */
+static double time_multiply(const workload *l, uint32_t first, uint32_t n_mats, uint32_t repeats) {
     double start = now();
     for (uint32_t i = 0; i < repeats; i++)
-        for (uint32_t j = 0; j < l->n_mats; j++)
-            bk_measure_multiply(l->k, &l->w[j], l->act, l->n, l->y, cores);
+        for (uint32_t j = 0; j < n_mats; j++)
+            bk_measure_multiply(l->k, &l->w[(first + j) % l->n_mats], l->act, l->n, l->y, cores);
     return now() - start;
 }
 
 static uint64_t sink;
 
-/* One shape in all kernels; total: bytes of weights to go through. */
+static double time_read(const workload *l, uint32_t first, uint32_t n_mats, uint32_t repeats) {
+    uint32_t begin = first % l->n_mats; /* not past the end, so at times a little earlier */
+    if (begin + n_mats > l->n_mats) begin = l->n_mats - n_mats;
+    double start = now();
+    size_t bytes = l->bytes * n_mats / 64 * 64;
+    sink += bk_measure_read(l->packed + begin * l->bytes, bytes, repeats, cores);
+    return now() - start;
+}
+
+static void print_gemv(const workload *l, double s, double best, double read, double read_best) {
+    double gb = (double)l->bytes / 1e9;
+    printf("    %-16s %8.2f GB/s (%.2f)  %5.1f %% of read (%.1f)  %9.2f us\n", l->k->name, gb / s,
+           gb / best, 100 * gb / s / read, 100 * gb / best / read_best, s * 1e6);
+}
+
+/* One shape in all kernels; total: bytes of weights to go through, in pieces of some 20 MB. The
+ * plain read takes another piece than the kernel after it, which so finds nothing in the cache. */
 static void bench_shape(uint32_t rows, uint32_t cols, uint32_t n, size_t total, uint32_t repeats) {
     uint8_t *data = random_rows(rows, cols);
     workload l[MAX_KERNELS];
-    double reads[MAX_RUNS];
+    static double reads[MAX_RUNS * MAX_PIECES];
     for (unsigned i = 0; i < n_kernels; i++) l[i] = prepare(kernels[i], data, rows, cols, n, total);
-    for (unsigned r = 0; r < runs; r++) {
-        double start = now();
-        sink += bk_measure_read(l[0].packed, l[0].bytes * l[0].n_mats / 64 * 64, repeats, cores);
-        reads[r] = now() - start;
-        for (unsigned i = 0; i < n_kernels; i++) l[i].seconds[r] = time_multiply(&l[i], repeats);
-    }
-    double bytes = (double)(l[0].bytes * l[0].n_mats) * repeats / 1e9;
-    double read = bytes / median(reads), read_best = bytes / reads[0];
+    uint32_t n_mats = l[0].n_mats, piece = (uint32_t)((20u << 20) / l[0].bytes), samples = 0;
+    if (piece > n_mats) piece = n_mats;
+    if (piece < 1) piece = 1;
+    for (unsigned r = 0; r < runs; r++)
+        for (uint32_t at = 0; at < n_mats && samples < (r + 1) * MAX_PIECES; at += piece) {
+            reads[samples] = time_read(&l[0], at + n_mats / 2, piece, repeats);
+            for (unsigned i = 0; i < n_kernels; i++)
+                l[i].seconds[samples] = time_multiply(&l[i], at, piece, repeats);
+            samples++;
+        }
+    double gb = (double)l[0].bytes * piece * repeats / 1e9;
+    double read = gb / median_of(reads, samples), read_best = gb / reads[0];
     if (n == 1)
-        printf("%6ux%-5u %6.1f MB  read %6.2f GB/s (%.2f)\n", rows, cols, 1e3 * bytes / repeats,
-               read, read_best);
+        printf("%6ux%-5u %6.1f MB  read %6.2f GB/s (%.2f)\n", rows, cols,
+               (double)(l[0].bytes * n_mats) / 1e6, read, read_best);
     for (unsigned i = 0; i < n_kernels; i++) {
-        double s = median(l[i].seconds) / repeats / l[i].n_mats;
-        double best = l[i].seconds[0] / repeats / l[i].n_mats; /* sorted by now */
-        double gb = (double)l[i].bytes / 1e9, gmac = (double)rows * cols * n / 1e9;
+        double s = median_of(l[i].seconds, samples) / repeats / piece;
+        double best = l[i].seconds[0] / repeats / piece; /* sorted by now */
+        double gmac = (double)rows * cols * n / 1e9;
         if (n == 1)
-            printf("    %-16s %8.2f GB/s (%.2f)  %5.1f %% of read (%.1f)  %9.2f us\n",
-                   l[i].k->name, gb / s, gb / best, 100 * gb / s / read,
-                   100 * gb / best / read_best, s * 1e6);
+            print_gemv(&l[i], s, best, read, read_best);
         else
             printf("%6ux%-5u n %3u  %-16s %8.1f GMAC/s (%.1f)\n", rows, cols, n, l[i].k->name,
                    gmac / s, gmac / best);
@@ -179,7 +202,8 @@ static void peak_part(void *arg, uint32_t part, uint32_t parts) {
 static void bench_peak(void) {
 #if defined(__x86_64__)
     for (int wide = 0; wide < 2; wide++) {
-        if (!(wide ? __builtin_cpu_supports("avx512vnni") : __builtin_cpu_supports("avx2"))) continue;
+        bool vnni = __builtin_cpu_supports("avx512vnni"), avx2 = __builtin_cpu_supports("avx2");
+        if (!(wide ? vnni : avx2)) continue;
         peak_job job = {wide, 3000000};
         double seconds[MAX_RUNS];
         for (unsigned r = 0; r < runs; r++) {

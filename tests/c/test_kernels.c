@@ -221,7 +221,8 @@ static void check_extremes(const bk_kernel *k) {
     float *x = room(COLS * sizeof(float));
     for (uint32_t r = 0; r < 40; r++)
         for (uint32_t b = 0; b < COLS / BK_Q1_COLS; b++) {
-            uint8_t *at = (uint8_t *)(uintptr_t)w.data + r * bk_q1_row_bytes(COLS) + b * BK_Q1_BYTES;
+            uint8_t *row = (uint8_t *)(uintptr_t)w.data + r * bk_q1_row_bytes(COLS);
+            uint8_t *at = row + b * BK_Q1_BYTES;
             bk_store16_le(at, 0x3c00);
             memset(at + BK_Q1_BITS_AT, r & 1 ? 0xff : r & 2 ? 0x0f : 0, 16);
         }

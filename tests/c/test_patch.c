@@ -40,8 +40,8 @@ static void make_model(void) {
         model.id[i] = (uint8_t)(i + 1);
     for (uint32_t l = 0; l < LAYERS; l++)
         for (uint32_t p = 0; p < BK_N_PROJ; p++) {
-            model.layers[l].proj[p] =
-                (bk_mat){weights + at, BK_TYPE_Q1_0, shape[p][0], shape[p][1]};
+            model.layers[l].proj[p] = (bk_mat){.data = weights + at, .type = BK_TYPE_Q1_0,
+                                               .rows = shape[p][0], .cols = shape[p][1]};
             at += shape[p][0] * bk_q1_row_bytes(shape[p][1]);
         }
 }

@@ -2,8 +2,8 @@
  *
  * A word of 16 columns is three indices of 6, 5 and 5 bits; their tables hold twice the sum of the
  * q whose bit is set, as int16. The permutes ignore index bits above their table's size, so
- * that two shifts are all the unpacking. A block's 24 look-ups and -(sum of q) make its dot product,
- * which fits int16 (at most 128 * 127).
+ * that two shifts are all the unpacking. A block's 24 look-ups and -(sum of q) make its dot
+ * product, which fits int16 (at most 128 * 127).
  */
 #include "avx512.h"
 
@@ -88,10 +88,11 @@ static inline __attribute__((always_inline)) void add_blocks(const uint8_t *w, s
                 at += 64 * (i % BK_AVX512_REGS);
                 __m512i word = _mm512_load_si512(at);
                 if (stream) _mm_prefetch((const char *)at + BK_AVX512_AHEAD, _MM_HINT_T0);
-                __m512i sum = _mm512_permutexvar_epi16(_mm512_srli_epi16(word, 11), t3);
-                sum = _mm512_add_epi16(sum, _mm512_permutexvar_epi16(_mm512_srli_epi16(word, 6), t2));
-                dots[i] = _mm512_add_epi16(dots[i], _mm512_permutex2var_epi16(t0, word, t1));
-                dots[i] = _mm512_add_epi16(dots[i], sum);
+                __m512i a = _mm512_permutex2var_epi16(t0, word, t1);
+                __m512i b6 = _mm512_permutexvar_epi16(_mm512_srli_epi16(word, 6), t2);
+                __m512i b11 = _mm512_permutexvar_epi16(_mm512_srli_epi16(word, 11), t3);
+                dots[i] = _mm512_add_epi16(dots[i], a);
+                dots[i] = _mm512_add_epi16(dots[i], _mm512_add_epi16(b6, b11));
             }
         }
         __m512 scale = _mm512_set1_ps(info[b].scale);

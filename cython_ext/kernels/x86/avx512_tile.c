@@ -33,7 +33,8 @@ static void pack_block(const rows32 *r, const uint8_t *from, uint8_t *to) {
     __m512i half = _mm512_set1_epi32(0xffff);
     for (uint32_t k = 0; k < BK_AVX512_WORDS; k += 2) {
         const uint8_t *at = from + BK_Q1_BITS_AT + 2 * k; /* two words at once */
-        __m512i a = _mm512_i32gather_epi32(r->low, at, 1), b = _mm512_i32gather_epi32(r->high, at, 1);
+        __m512i a = _mm512_i32gather_epi32(r->low, at, 1);
+        __m512i b = _mm512_i32gather_epi32(r->high, at, 1);
         __m512i even = _mm512_or_si512(_mm512_and_si512(a, half), _mm512_slli_epi32(b, 16));
         __m512i odd = _mm512_or_si512(_mm512_srli_epi32(a, 16), _mm512_andnot_si512(half, b));
         _mm512_store_si512(to + k * BK_AVX512_WORD_BYTES, even);

@@ -116,7 +116,8 @@ void bk_avx512_silu_mul(float *gate, const float *up, size_t n) {
         __mmask16 m = first(n - i);
         __m512 g = _mm512_maskz_loadu_ps(m, gate + i), u = _mm512_maskz_loadu_ps(m, up + i);
         __m512 e = exp16(_mm512_xor_ps(g, _mm512_set1_ps(-0.0f)));
-        _mm512_mask_storeu_ps(gate + i, m, _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(one, e)), u));
+        __m512 s = _mm512_div_ps(g, _mm512_add_ps(one, e));
+        _mm512_mask_storeu_ps(gate + i, m, _mm512_mul_ps(s, u));
     }
 }
 
@@ -138,9 +139,9 @@ static inline __attribute__((always_inline)) __m512 sum_lanes_of_16(__m512 *v) {
         v[t] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
                              _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
     }
-    __m512 s = _mm512_add_ps(_mm512_shuffle_ps(v[0], v[1], 0x88), _mm512_shuffle_ps(v[0], v[1], 0xdd));
+    __m512 even = _mm512_shuffle_ps(v[0], v[1], 0x88), odd = _mm512_shuffle_ps(v[0], v[1], 0xdd);
     __m512i back = _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);
-    return _mm512_permutexvar_ps(back, s);
+    return _mm512_permutexvar_ps(back, _mm512_add_ps(even, odd));
 }
 
 /* q . K of 16 positions; c: d / 16. */
@@ -166,8 +167,10 @@ static inline __attribute__((always_inline)) __m512 dots_of_16(const float *q, c
 
 static inline float dot_of_1(const float *q, const uint16_t *k, uint32_t c) {
     __m512 lanes = _mm512_setzero_ps();
-    for (uint32_t i = 0; i < c; i++)
-        lanes = _mm512_add_ps(lanes, _mm512_mul_ps(_mm512_loadu_ps(q + 16 * i), halves(k + 16 * i)));
+    for (uint32_t i = 0; i < c; i++) {
+        __m512 product = _mm512_mul_ps(_mm512_loadu_ps(q + 16 * i), halves(k + 16 * i));
+        lanes = _mm512_add_ps(lanes, product);
+    }
     return sum_lanes(lanes);
 }
 
