@@ -10,7 +10,8 @@ import pytest
 
 from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.model import Model
-from bankai_edge.search import audit
+from bankai_edge.search import audit, general
+from bankai_edge.search.domains import split_by_hash
 from bankai_edge.search.evaluate import Evaluator
 from bankai_edge.search.goals import Goals, load
 from bankai_edge.search.probes import Sizes
@@ -114,6 +115,23 @@ def test_bad_files_are_refused(model: Model, tmp_path: Path, text: str, says: st
         load((str(path),), (), model.tokenizer, 1)
     with pytest.raises(BankaiError, match="cannot be read"):
         load((str(tmp_path / "none.json"),), (), model.tokenizer, 1)
+
+
+@pytest.mark.parametrize("name", general.SETS)
+def test_general_sets_have_probes_in_every_split(name: str) -> None:
+    entries = general.entries(name)
+    assert len(entries) >= 30 and len({e["prompt"] for e in entries}) == len(entries)
+    assert all(e["correct"] != e["wrong"] for e in entries)
+    splits = [split_by_hash(e["prompt"]) for e in entries]
+    assert min(splits.count(s) for s in ("train", "validation", "heldout")) >= 4
+
+
+def test_general_arithmetic_is_right() -> None:
+    for entry in general.entries("math"):
+        left, sign, right, _ = entry["prompt"].split()
+        a, b = int(left), int(right)
+        want = {"+": a + b, "-": a - b, "*": a * b, "/": a // b}[sign]
+        assert int(entry["correct"]) == want != int(entry["wrong"])
 
 
 def test_nano_goals_never_mix(model: Model) -> None:

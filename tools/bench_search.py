@@ -56,6 +56,23 @@ def seconds(work: Callable[[], Any], least: float) -> float:
     return (time.perf_counter() - start) / runs
 
 
+def llama_seconds(path: Path, probes: tuple[Probe, ...], threads: int, least: float) -> float:
+    """One full forward pass of every probe through llama.cpp's Python binding."""
+    import llama_cpp
+
+    model: Any = llama_cpp.Llama(
+        str(path), n_ctx=64, n_threads=threads, n_threads_batch=threads, logits_all=True,
+        verbose=False, use_mmap=True,
+    )  # fmt: skip
+
+    def read_all() -> None:
+        for probe in probes:
+            model.reset()
+            model.eval(list(probe.tokens))
+
+    return seconds(read_all, least)
+
+
 def main() -> None:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -63,6 +80,7 @@ def main() -> None:
     parser.add_argument("--probes", type=int, help="random ones instead of the nano's own")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--gradient", action="store_true", help="one backward pass too")
+    parser.add_argument("--llama", action="store_true", help="llama.cpp's pass of each probe too")
     parser.add_argument("--device", default="cpu", help="PyTorch's, for the backward pass")
     parser.add_argument("--least", type=float, default=1.0, help="seconds of each measurement")
     args = parser.parse_args()
@@ -86,6 +104,8 @@ def main() -> None:
         patch = as_bytes([(ROW, layer, 4, 5, 0)])
         taken = seconds(partial(reading.scores, patch, layer), args.least)
         found["seconds_from_layer"][layer] = taken
+    if args.llama:
+        found["llama_s"] = llama_seconds(args.model, probes, args.threads, args.least)
     if args.gradient:
         from bankai_edge.search.torch_backward import TorchGradient
 

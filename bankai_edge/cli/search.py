@@ -27,11 +27,11 @@ _PROJECTIONS = ["q", "k", "v", "o", "gate", "up", "down"]
 )  # fmt: skip
 @click.option(
     "--target", "targets", multiple=True, required=True, metavar="PROBES",
-    help="Probes to teach: a JSON file, or nano:FORM. May repeat (joint).",
+    help="Probes to teach: a JSON file, nano:FORM, or general:math, code, knowledge, calculus.",
 )  # fmt: skip
 @click.option(
     "--control", "controls", multiple=True, metavar="PROBES",
-    help="Probes to leave alone: a JSON file, nano:FORM or nano:strong. May repeat.",
+    help="Probes to leave alone: likewise, or nano:strong. Both may repeat.",
 )  # fmt: skip
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path),
               help="The .bkp to write.")  # fmt: skip

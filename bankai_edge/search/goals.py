@@ -1,8 +1,9 @@
 """Goals: what a search shall teach, and what it must leave alone, cut into packs that never mix.
 
 A goal is named ``nano:FORM`` (a form of domains.py), ``nano:strong`` (all that the nano was trained
-on: as controls) or is a JSON file of probes as Bankai writes them: a list, or an object with
-``probes``, of {prompt, correct, wrong?, name?, category?, alternates?, split?, end?}.
+on: as controls), ``general:math`` and its like (general.py), or is a JSON file of probes as Bankai
+writes them: a list, or an object with ``probes``, of {prompt, correct, wrong?, name?, category?,
+alternates?, split?, end?}.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bankai_edge.errors import BankaiError, UsageError
+from bankai_edge.search import general
 from bankai_edge.search.domains import Item, forms, items, split_by_hash
 from bankai_edge.search.probes import (
     JUDGE,
@@ -30,6 +32,7 @@ from bankai_edge.search.probes import (
 )
 
 NANO = "nano:"
+GENERAL = "general:"
 STRONG = "nano:strong"
 SPLITS = {
     "train": "train", "search": "train", "probe": "train", "validation": "validation",
@@ -94,13 +97,22 @@ def load(
 
 
 def _short(name: str) -> str:
-    return name.removeprefix(NANO) if name.startswith(NANO) else Path(name).stem
+    for start in (NANO, GENERAL):
+        if name.startswith(start):
+            return name.removeprefix(start)
+    return Path(name).stem
 
 
 def _parts(
     name: str, encoder: Encoder, seed: int, sizes: tuple[Sizes, Sizes, Sizes],
     control: bool = False,
 ) -> tuple[Parts, str | None]:  # fmt: skip
+    if name.startswith(GENERAL):
+        kind = name.removeprefix(GENERAL)
+        if kind not in general.SETS:
+            raise UsageError(f"no set is called {name!r}",
+                             expected=f"general: and one of {', '.join(general.SETS)}")  # fmt: skip
+        return _listed(general.entries(kind), name, encoder), kind
     if not name.startswith(NANO):
         return _from_file(Path(name), encoder)
     if name == STRONG:
@@ -140,11 +152,15 @@ def _from_file(path: Path, encoder: Encoder) -> tuple[Parts, str | None]:
     listed = document.get("probes") if isinstance(document, dict) else document
     if not isinstance(listed, list) or not listed:
         raise UsageError(f"{path} holds no probes", expected="a list of {prompt, correct, wrong}")
+    return _listed(listed, path.name, encoder), None
+
+
+def _listed(listed: list[Any], source: str, encoder: Encoder) -> Parts:
     parts: dict[str, list[Probe]] = {"train": [], "validation": [], "heldout": []}
     for i, entry in enumerate(listed):
-        split, probe = _probe(entry, f"probe {i} of {path.name}", encoder)
+        split, probe = _probe(entry, f"probe {i} of {source}", encoder)
         parts[split].append(probe)
-    return {split: tuple(some) for split, some in parts.items()}, None
+    return {split: tuple(some) for split, some in parts.items()}
 
 
 def _probe(entry: Any, where: str, encoder: Encoder) -> tuple[str, Probe]:
