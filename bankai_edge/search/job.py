@@ -193,7 +193,9 @@ def search(
         watch({"event": "start", "job": fingerprint, "seed": job.seed, **counts,
                "right": int(trials[0].target_before.right.sum())})  # fmt: skip
         limits = Limits(
-            lambda sites: len(encode(_finished(job, plan, model, sites, 1.1, trial=True))),
+            lambda sites: (
+                len(encode(_finished(job, plan, model, sites, 1.1, trial=True))) if sites else 0
+            ),
             job.budget_bytes, job.minutes, job.evaluations, job.patience,
         )  # fmt: skip
         save = (lambda s: checkpoint.save(fingerprint, s)) if checkpoint else (lambda s: None)
