@@ -102,3 +102,30 @@ def test_a_state_resumes_only_its_own_search(tmp_path: Path) -> None:
     other = Job(NANO, ("nano:add_question",), "a", seed=2)
     with pytest.raises(Exception, match="other options"):
         kept.load(other.fingerprint(model_id))
+
+
+def test_ctrl_c_leaves_a_state_that_resumes(
+    oracle: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The second accept is interrupted; the best so far is written; resuming ends the search."""
+    from bankai_edge.search import loop
+
+    out = tmp_path / "sums.bkp"
+    how = ["--target", "nano:add_question", "-o", str(out), "--evaluations", "6", "--threads", "2"]
+    accept, seen = loop.Search._accept, []
+
+    def interrupted(self: loop.Search, *arguments: Any) -> None:
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        accept(self, *arguments)
+
+    monkeypatch.setattr(loop.Search, "_accept", interrupted)
+    assert code(*how) == 0
+    assert "go on with --resume" in capsys.readouterr().err
+    first = len(decode(out.read_bytes()).bits)
+    assert out.with_name("sums.bkp.search.json").exists()
+    assert code(*how, "--resume") == 0
+    assert len(decode(out.read_bytes()).bits) > first
+    assert not out.with_name("sums.bkp.search.json").exists()

@@ -27,10 +27,11 @@ from bankai_edge.search.torch_backward import batches, softened_harm
 from bankai_edge.search.torch_model import KEEP_BYTES, TorchModel
 from bankai_edge.search.trial import Trial
 
-RATE = 0.03  # of a latent's own scale, a step
-STEPS = 240
-JUDGED_EVERY = 12
-TARGETS, CONTROLS = 96, 64  # probes of a step
+RATE = 0.05  # of a latent's own scale, a step
+STEPS = 160
+JUDGED_EVERY = 8
+TARGETS, CONTROLS = 64, 48  # probes of a step
+BITS_OF_A_FLIP = 11  # a first guess; the encoder says later
 STALE = 6  # judgements without a better validation
 
 
@@ -58,6 +59,8 @@ class Tuner:
                 w = weights[NAMES[p]]
                 self._scale[layer, p] = w.abs()
                 self._latent[layer, p] = torch.nn.Parameter(torch.sign(w))  # in units of the scale
+        self._full = False  # were there more flips than fit?
+        self._room = limits.budget_bytes * 8 // BITS_OF_A_FLIP  # flips that fit
         search = trials[0]
         objective = search.objective
         self._share = torch.from_numpy(search.pack.weights()).to(device)
@@ -76,12 +79,14 @@ class Tuner:
                 optimiser.zero_grad(set_to_none=True)
                 self._backward(search)
                 optimiser.step()
+                self._project()
                 found.passes += 1
                 if step % JUDGED_EVERY and step != STEPS:
                     continue
                 sites = self._affordable()
                 if not sites:
                     continue
+                self._room = min(self._room, max(len(sites), 1)) if self._full else self._room
                 outcome = search.fitness(sites, full=True)
                 judged = validation.fitness(sites, full=True)
                 assert judged.verdict is not None
@@ -140,6 +145,21 @@ class Tuner:
                     loss = objective.control_weight * harm / len(chosen)
                 loss.backward(retain_graph=True)
 
+    @torch.no_grad()
+    def _project(self) -> None:
+        """Send all flips but the furthest back to just before zero: the budget is trained with."""
+        keys = sorted(self._latent)
+        past = torch.cat([self._past(key) for key in keys])
+        flipped = past[past > 0]
+        if len(flipped) <= self._room:
+            return
+        least = flipped.topk(self._room).values[-1]
+        for key in keys:
+            latent = self._latent[key]
+            past = self._past(key).view_as(latent)
+            start = torch.sign(self._weights[key[0]][NAMES[key[1]]])
+            latent.copy_(torch.where((past > 0) & (past < least), 0.02 * start, latent))
+
     def _some(self, n: int, wanted: int) -> NDArray[np.intp]:
         return np.sort(self._rng.permutation(n)[:wanted])
 
@@ -166,6 +186,7 @@ class Tuner:
                 few = half
             else:
                 many = half
+        self._full = few < len(ranked)
         return frozenset(ranked[:few])
 
     @torch.no_grad()
