@@ -124,7 +124,7 @@ def test_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
     )
     out = tmp_path / "model.gguf"
     command = [sys.executable, "-c", code, "model", "synth", "--shape", "custom", "-o", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/")
     assert done.returncode == 1
     assert "no room" in done.stderr and "expected 1," in done.stderr, done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -168,7 +168,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         "print(n, re.search(r'VmHWM:\\s*(\\d+)', Path('/proc/self/status').read_text())[1])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "m.gguf")]
-    n_bytes, rss_kib = map(int, subprocess.check_output(command, text=True).split())
+    n_bytes, rss_kib = map(int, subprocess.check_output(command, text=True, cwd="/").split())
     assert n_bytes > 200e6 and rss_kib < 200 * 1024, (n_bytes, rss_kib)
 
 
