@@ -43,6 +43,9 @@ class Model:
     def name(self) -> str: ...
     @property
     def shape(self) -> dict[str, Any]: ...
+    @property
+    def rope(self) -> tuple[list[float], float]:
+        """Turns per position of every frequency [head_dim / 2], and the magnitude factor."""
     def tensors(self) -> list[tuple[str, int, tuple[int, ...], int, int]]:
         """Name, type, dimensions, offset in the buffer and bytes of every tensor."""
 
@@ -63,6 +66,28 @@ class State:
         """Append int32 tokens [n]; float32 logits [vocab] of the last one, unless None."""
     def forward_all(self, tokens: NDArray[np.int32], logits: NDArray[np.float32]) -> None:
         """Append int32 tokens [n]; float32 logits [n * vocab]."""
+
+def read_probes(
+    state: State,
+    at: NDArray[np.uint32],
+    tokens: NDArray[np.int32],
+    nodes: NDArray[np.uint32],
+    same: NDArray[np.uint32],
+    n_answer: NDArray[np.uint32],
+    rival: NDArray[np.int32],
+    chosen: NDArray[np.uint32],
+    layer: int,
+    taps: NDArray[np.float32] | None,
+    fill: bool,
+    scores: NDArray[np.float64],
+) -> None:
+    """Teacher-forced `scores` [3, chosen]: log-probability, least margin, gap to the rival.
+
+    Probe i is tokens[at[i]:at[i + 1]], the last n_answer[i] of them its answer, in sorted order;
+    `same` counts the leading ones shared with the probe before, `nodes` names each position's row
+    in `taps` [layers, nodes, hidden]. From `layer` on, with what enters it from `taps`; or, with
+    `fill`, writing `taps` of every later layer.
+    """
 
 class Products:
     """One matrix (`blocks`: Q1_0 rows) in one kernel's layout, for timing its products."""

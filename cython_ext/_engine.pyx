@@ -1,7 +1,7 @@
 """Binding of the core's model and forward pass: buffers in, logits out, GIL released."""
 
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
-from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -176,6 +176,13 @@ cdef class Model:
             "context": m.context, "rms_eps": m.rms_eps, "rope_scale": m.rope_scale,
         }
 
+    @property
+    def rope(self):
+        """Each frequency's turns per position, and the magnitude factor."""
+        cdef uint32_t i
+        turns = [self._model.rope_turns[i] / 2.0 ** 64 for i in range(self._model.head_dim // 2)]
+        return turns, self._model.rope_scale
+
     def tensors(self):
         cdef bk_tensor t
         cdef size_t at = self._gguf.tensors_at
@@ -264,6 +271,65 @@ cdef class State:
                 err = bk_forward(&self._state, &tokens[0], n, out)
         if err:
             raise CoreError(err)
+
+
+def read_probes(State state not None, const uint32_t[::1] at not None,
+                const int32_t[::1] tokens not None, const uint32_t[::1] nodes not None,
+                const uint32_t[::1] same not None, const uint32_t[::1] n_answer not None,
+                const int32_t[::1] rival not None, const uint32_t[::1] chosen not None,
+                uint32_t layer, float[:, :, ::1] taps, bint fill,
+                double[:, ::1] scores not None):
+    """Scores [3, chosen] of probes; from `taps` [layers, nodes, hidden], or filling them."""
+    cdef bk_probes p
+    cdef bk_probe_scores out
+    cdef bk_model *m = &state._model._model
+    cdef uint32_t n = <uint32_t>n_answer.shape[0], i, longest = 0, read
+    cdef size_t stride = 0
+    cdef float *logits
+    cdef float *first = NULL
+    cdef int err
+    if n == 0 or chosen.shape[0] == 0:
+        return
+    if (at.shape[0] != n + 1 or tokens.shape[0] != at[n] or nodes.shape[0] != at[n]
+            or same.shape[0] != n or rival.shape[0] != n or scores.shape[0] != 3
+            or scores.shape[1] != chosen.shape[0] or at[0] != 0):
+        raise ValueError("arrays of different probes")
+    for i in range(n):
+        if at[i + 1] <= at[i] or n_answer[i] == 0 or n_answer[i] >= at[i + 1] - at[i]:
+            raise ValueError(f"probe {i} has no prompt or no answer")
+        read = at[i + 1] - at[i] - 1
+        if read > state._state.batch or same[i] > read or rival[i] >= <int64_t>m.vocab:
+            raise ValueError(f"probe {i} does not fit")
+        longest = max(longest, n_answer[i])
+    for i in range(at[n]):
+        if tokens[i] < 0 or tokens[i] >= <int64_t>m.vocab:
+            raise ValueError(f"token {tokens[i]} is outside the vocabulary")
+        if taps is not None and nodes[i] >= taps.shape[1]:
+            raise ValueError(f"node {nodes[i]} lies outside the taps")
+    for i in range(<uint32_t>chosen.shape[0]):
+        if chosen[i] >= n or (i and chosen[i] <= chosen[i - 1]):
+            raise ValueError("chosen probes are not in order")
+    if taps is not None:
+        if taps.shape[0] != m.n_layers or taps.shape[2] != m.hidden:
+            raise ValueError("taps of another shape")
+        stride = <size_t>taps.shape[1] * m.hidden
+        first = &taps[0, 0, 0]
+    if layer >= m.n_layers or ((layer or fill) and first == NULL):
+        raise ValueError(f"no residual that enters layer {layer}")
+    if fill and chosen.shape[0] != n:
+        raise ValueError("taps are filled by all probes together")
+    p = bk_probes(n, &at[0], &tokens[0], &nodes[0], &same[0], &n_answer[0], &rival[0])
+    out = bk_probe_scores(&scores[0, 0], &scores[1, 0], &scores[2, 0])
+    logits = <float *>allocate(<size_t>longest * m.vocab * sizeof(float))
+    if logits == NULL:
+        raise MemoryError("logits of an answer")
+    with nogil:
+        err = bk_probe_read(&state._state, &p, &chosen[0], <uint32_t>chosen.shape[0], layer,
+                            first + layer * stride if layer else NULL, first if fill else NULL,
+                            stride, logits, &out)
+    free(logits)
+    if err:
+        raise CoreError(err)
 
 
 cdef class Products:

@@ -71,6 +71,7 @@ cdef extern from "bk_qwen3.h":
         float rms_eps, rope_scale
         bint writable
         const bk_kernel *kernel
+        uint64_t rope_turns[1]
         bk_crc32c_fn crc32c
         uint8_t id[32]
         const char *missing
@@ -89,3 +90,20 @@ cdef extern from "bk_qwen3.h":
                       const bk_parallel *par, void *mem, size_t n) nogil
     int bk_forward(bk_state *s, const int32_t *tokens, uint32_t n, float *logits) nogil
     int bk_forward_all(bk_state *s, const int32_t *tokens, uint32_t n, float *logits) nogil
+
+cdef extern from "bk_probe.h":
+    ctypedef struct bk_probes:
+        uint32_t n
+        const uint32_t *at
+        const int32_t *tokens
+        const uint32_t *nodes
+        const uint32_t *same
+        const uint32_t *n_answer
+        const int32_t *rival
+    ctypedef struct bk_probe_scores:
+        double *logprob
+        double *margin
+        double *gap
+    int bk_probe_read(bk_state *s, const bk_probes *p, const uint32_t *chosen, uint32_t n_chosen,
+                      uint32_t layer, const float *start, float *taps, size_t tap_stride,
+                      float *logits, bk_probe_scores *out) nogil

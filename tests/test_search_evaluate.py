@@ -7,20 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model, Session
 from bankai_edge.models import ARITH
-from bankai_edge.patch.bkp import Patch, decode, encode
 from bankai_edge.search.domains import items
-from bankai_edge.search.evaluate import Change, Evaluator, Scores
-from bankai_edge.search.greedy import BitSearch, Flips, Gains, Limits, as_bytes, best_bits
+from bankai_edge.search.evaluate import Change, Evaluator
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Pack, Probe, Sizes, judge_pack, search_packs, tokenise
+from bankai_edge.search.probes import Probe, judge_pack, search_packs, tokenise
+from bankai_edge.search.reading import Scores
+from bankai_edge.search.sites import BIT, GROUP, ROW, as_bytes
+from bankai_edge.search.workers import Reading, Threads
 
 FORM = "add_question"  # what arith.bkp teaches
-SMALL = Sizes(6, 23), Sizes(4, 23)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +65,10 @@ def test_scores_are_those_of_one_forward_pass_each(model: Model, some: tuple[Pro
             rows = session.logits(probe.tokens)[len(probe.prompt) - 1 :].astype(np.float64)
             norm = np.log(np.exp(rows - rows.max(1)[:, None]).sum(1)) + rows.max(1)
             right = rows[np.arange(len(rows)), probe.answer]
-            assert got.logprob[i] == (right - norm).sum()
+            assert got.logprob[i] == pytest.approx((right - norm).sum(), rel=1e-11, abs=1e-11)
             assert (got.margin[i] > 0) == (tuple(rows.argmax(1)) == probe.answer)
+            rows[np.arange(len(rows)), probe.answer] = -np.inf
+            assert got.margin[i] == (right - rows.max(1)).min()
 
 
 def test_exact_match_is_greedy_text(model: Model, some: tuple[Probe, ...]) -> None:
@@ -87,7 +88,7 @@ def test_changes_are_counted_both_ways() -> None:
 
 
 def _scores(logprob: list[float], margin: list[float]) -> Scores:
-    return Scores(np.array(logprob), np.array(margin))
+    return Scores(np.array(logprob), np.array(margin), np.zeros(len(margin)))
 
 
 def test_objective_pays_for_gain_and_charges_for_harm() -> None:
@@ -99,52 +100,39 @@ def test_objective_pays_for_gain_and_charges_for_harm() -> None:
     target = _scores([-2.0, -1.0], [-1.0, 1.0]), _scores([-1.0, -1.0], [1.0, 1.0])
     assert objective.fitness(target, (before, before)) == 0.5
     assert objective.fitness(target, (before, after)) == 0.5 - 4 * 4 / 4
+    assert objective.gain(*target, np.array([0.9, 0.1])) == 0.9
 
 
-def test_candidates_are_the_best_bit_of_each_row() -> None:
-    gain = np.array([[0.1, 0.5], [0.4, 0.3], [-1.0, -2.0]], np.float32)
-    gains: Gains = {(0, 4): gain, (1, 5): gain * 3}
-    assert best_bits(gains, set()) == [(1, 5, 0, 1), (1, 5, 1, 0), (0, 4, 0, 1), (0, 4, 1, 0)]
-    assert best_bits(gains, {(1, 5, 0, 1)})[0] == (1, 5, 1, 0)
-    assert gain[0, 1] == np.float32(0.5)
+def test_starting_at_a_layer_and_sharding_change_no_bit(
+    model: Model, some: tuple[Probe, ...]
+) -> None:
+    """Residuals kept, rebased, probes left out, one shard or three: the same scores."""
+    cached = Reading(Threads(model, 1), some, tap_bytes=1 << 26)
+    plain = Reading(Threads(model, 3), some)
+    for layer in range(model.shape.layers):
+        patch = as_bytes([(ROW, layer, 4, 5, 0), (BIT, layer, 6, 7, 8)])
+        whole = plain.scores(patch)
+        assert same(cached.scores(patch, layer), whole)
+        assert not same(whole, plain.scores([]))
+        few = [1, 4, 7]
+        part = cached.scores(patch, layer, few)
+        assert part.logprob.tolist() == whole.logprob[few].tolist()
+    base = [(BIT, 1, 4, 5, 6), (GROUP, 3, 5, 9, 1)]
+    cached.rebase(as_bytes(base), 1)
+    assert same(cached.scores(as_bytes(base), 5), plain.scores(as_bytes(base)))
+    more = [*base, (ROW, 4, 5, 2, 0)]
+    assert same(cached.scores(as_bytes(more), 4), plain.scores(as_bytes(more)))
 
 
-def _search(model: Model, budget: int = 4096) -> BitSearch:
-    packs: tuple[Pack, Pack] = search_packs(FORM, model.tokenizer, 1, *SMALL)
-    limits = Limits(lambda f: len(as_bytes(f)[0]), budget, minutes=5, start=64, rejects=1, stale=1)
-    return BitSearch(Evaluator(model), packs, Objective(), limits, lambda line: None)
+def same(a: Scores, b: Scores) -> bool:
+    return all(
+        bool((x == y).all())
+        for x, y in ((a.logprob, b.logprob), (a.margin, b.margin), (a.gap, b.gap))
+    )
 
 
-def test_search_keeps_what_the_engine_confirms_and_its_budget(model: Model) -> None:
-    """Pointed at the shipped patch's bits, it finds them good and takes as many as it may."""
-    known = set(decode(ARITH.read_bytes()).bits)
-
-    def gradient(flips: Flips, near: NDArray[np.intp]) -> Gains:
-        gains = {key: np.full((1024, 1024), -1.0, np.float32) for key in {b[:2] for b in known}}
-        for bit in known - flips:
-            gains[bit[0], bit[1]][bit[2], bit[3]] = 1.0
-        return gains
-
-    found = _search(model, budget=120).run(gradient)
-    assert found.flips and found.flips < known
-    assert len(as_bytes(found.flips)[0]) <= 120
-    assert found.fitness > 0 and found.validation is not None
-
-
-def test_useless_proposals_find_nothing_and_do_not_ship(model: Model) -> None:
-    def gradient(flips: Flips, near: NDArray[np.intp]) -> Gains:
-        gain = np.zeros((256, 256), np.float32)
-        gain[:64, 0] = 1.0  # says that flips of whole layers of signs help; they do not
-        return {(layer, 3): gain for layer in range(6)}
-
-    search = _search(model)
-    found = search.run(gradient)
-    assert not found.flips and not found.ships
-    assert search.search.evaluations == 1
-
-
-def test_one_patch_of_bits_is_what_the_engine_gets() -> None:
-    assert as_bytes([]) == []
-    assert as_bytes([(1, 4, 2, 3), (0, 4, 2, 3)]) == [
-        encode(Patch("trial", bits=((0, 4, 2, 3), (1, 4, 2, 3))))
-    ]
+def test_the_gap_is_between_two_logits(model: Model, some: tuple[Probe, ...]) -> None:
+    probe = replace(some[0], wrong=(17,))
+    logits = Session(model, ctx=64).logits(probe.prompt)[-1].astype(np.float64)
+    got = Evaluator(model).scores([probe, some[1]]).gap
+    assert got.tolist() == [logits[probe.answer[0]] - logits[17], 0.0]

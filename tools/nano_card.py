@@ -212,7 +212,7 @@ def main() -> None:
     facts = measure(target, run, args.n, args.n_llama, args.threads, args.engine)
     (args.out / "nano.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     page = args.out / "nano.md"
-    # The section on patches is tools/first_patch.py's; what it measured stays.
+    # The section on patches is tools/make_patches.py's; what it measured stays.
     _, heading, patches = (page.read_text() if page.exists() else "").partition("\n## Patches\n")
     page.write_text(card(facts) + heading + patches)
 

@@ -27,9 +27,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "ask": ("device", "ask", "Ask the model on a device."),
     "info": ("device", "info", "Show what a device is and what it runs."),
     "verify": ("device", "verify", "Check a device's weights and stored patches."),
-    "patch": ("patch", "patch", "Show, import, export, bind, sign and verify patches."),
+    "search": ("search", "search", "Find a patch that helps on held-out probes."),
+    "patch": ("patch", "patch", "Show, import, export, bind, compare, compose, sign patches."),
     "keys": ("keys", "keys", "Make keys to sign patches with; choose which a device trusts."),
     "model": ("model", "model", "Show a model and its id; write one of random weights."),
+    "eval": ("eval", "evaluate", "Judge patches: fixed, broken, perplexity, KL; HTML report."),
     "bench": ("bench", "bench", "Measure bandwidth, kernels, tokens, switches and memory."),
 }
 

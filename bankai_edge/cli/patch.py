@@ -1,4 +1,4 @@
-"""`bankai-edge patch`: show, import, export, bind, sign and verify patch files."""
+"""`bankai-edge patch`: show, import, export, bind, sign and verify; see patch_sets too."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bankai_edge.cli import patch_sets
 from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.errors import IncompatibleError, SignatureError
 from bankai_edge.patch import Patch, bankai_json, encode, files
@@ -24,7 +25,11 @@ _UNBOUND = "unbound (no model id, no CRC: bind it with `bankai-edge patch bind -
 
 @click.group()
 def patch() -> None:
-    """Show, import, export, bind, sign and verify patch files (.bkp)."""
+    """Show, import, export, bind, compare, compose, sign and verify patch files (.bkp)."""
+
+
+for _command in (patch_sets.diff, patch_sets.compose, patch_sets.stack_report):
+    patch.add_command(_command)
 
 
 @patch.command()

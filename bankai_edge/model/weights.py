@@ -105,6 +105,11 @@ class Model:
         """`general.name`, or the file's stem when the header has none."""
         return self.core.name or self.path.stem
 
+    @property
+    def mapped(self) -> mmap.mmap:
+        """The file's bytes; `core.tensors()` says what lies where."""
+        return self._map
+
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that the file carries."""

@@ -158,6 +158,12 @@ def split_of(key: str) -> str:
     return "heldout" if bucket == 0 else "probe" if bucket == 1 else "train"
 
 
+def split_by_hash(text: str) -> str:
+    """``train``, ``validation`` or ``heldout`` for a user's own probe: about 60/20/20."""
+    bucket = _digest(text) % 10
+    return "train" if bucket < 6 else "validation" if bucket < 8 else "heldout"
+
+
 def _meanings(family: str) -> Iterator[tuple[str, dict[str, str], str]]:
     """Every meaning of a family: (key, template fields, answer)."""
     if family == "add":

@@ -18,29 +18,12 @@ from numpy.typing import NDArray
 from bankai_edge import _engine, _patch
 from bankai_edge.model import Model
 from bankai_edge.search.probes import Pack, Probe
+from bankai_edge.search.reading import Scores
+from bankai_edge.search.workers import Reading, Threads
 
 EXTRA_TOKENS = 4  # how far greedy text may outgrow the right answer's tokens before it is wrong
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What the model thinks of n right answers."""
-
-    logprob: NDArray[np.float64]  # [n], summed over the answer's tokens
-    margin: NDArray[np.float64]  # [n], smallest (right token's logit − best other) of its tokens
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """[n]: every token of the answer is the greedy choice."""
-        return self.margin > 0
-
-    def put(self, index: NDArray[np.intp], part: Scores) -> Scores:
-        """A copy in which the probes of `index` have the scores of `part`."""
-        logprob, margin = self.logprob.copy(), self.margin.copy()
-        logprob[index], margin[index] = part.logprob, part.margin
-        return Scores(logprob, margin)
 
 
 @dataclass(frozen=True)
@@ -83,9 +66,10 @@ class Evaluator:
 
     def scores(self, probes: Sequence[Probe], patches: Sequence[bytes] = ()) -> Scores:
         """Scores of every probe under `patches` (.bkp bytes that fit this model)."""
-        rows = self._each(probes, patches, self._read)
-        logprob = np.array([row[0] for row in rows], np.float64)
-        return Scores(logprob, np.array([row[1] for row in rows], np.float64))
+        self.probes_read += len(probes)
+        if not probes:
+            return Scores.of(np.empty((3, 0)))
+        return Reading(Threads(self.model, len(self._states)), probes).scores(patches)
 
     def exact(self, probes: Sequence[Probe], patches: Sequence[bytes] = ()) -> NDArray[np.bool_]:
         """[n]: is the text that greedy decoding gives the right answer, to the byte?"""
@@ -123,24 +107,16 @@ class Evaluator:
         return [answers[i] for i in range(len(probes))]
 
     @staticmethod
-    def _read(reader: _Reader, probe: Probe) -> tuple[float, float]:
-        logits = reader.answer_logits(probe).astype(np.float64)  # [answer, vocab]
-        each = np.arange(len(probe.answer))
-        right = logits[each, probe.answer]  # [answer]
-        top = logits.max(axis=1)
-        norm = np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top
-        logits[each, probe.answer] = -np.inf
-        return float((right - norm).sum()), float((right - logits.max(axis=1)).min())
-
-    @staticmethod
     def _is_exact(reader: _Reader, probe: Probe) -> bool:
         # Greedy decoding walks along the answer while its tokens are the greedy choice; only where
         # it leaves them can the text still come out equal, spelled with other tokens.
         chosen = reader.answer_logits(probe).argmax(axis=1)  # [answer]
         if tuple(chosen.tolist()) == probe.answer:
             return True
-        text = reader.greedy(probe.prompt, len(probe.answer) + EXTRA_TOKENS)
-        return text == probe.item.answer.encode()
+        right = tuple(text.encode() for text in (probe.item.answer, *probe.alternates))
+        longest = len(probe.answer) + EXTRA_TOKENS
+        text = reader.greedy(probe.prompt, longest, right if probe.open else ())
+        return text in right
 
 
 class _Reader:
@@ -164,8 +140,13 @@ class _Reader:
         self._held = tokens
         return rows
 
-    def greedy(self, prompt: tuple[int, ...], limit: int) -> bytes | None:
-        """Greedy text after a prompt, or None when it does not end within `limit` tokens."""
+    def greedy(
+        self, prompt: tuple[int, ...], limit: int, until: tuple[bytes, ...] = ()
+    ) -> bytes | None:
+        """Greedy text after a prompt, or None when it does not end within `limit` tokens.
+
+        As soon as the text starts with one of `until`, just that.
+        """
         self._rewind(prompt, len(prompt) - 1)
         logits = np.empty(self._model.shape.vocab, np.float32)
         ahead, text = prompt[len(self._held) :], b""
@@ -176,6 +157,9 @@ class _Reader:
             if token in self._model.tokenizer.stop_ids:
                 return text
             text += self._model.tokenizer.piece(token)
+            for known in until:
+                if text.startswith(known):
+                    return known
             ahead = (token,)
         return None
 

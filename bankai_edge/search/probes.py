@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bankai_edge.errors import UsageError
 from bankai_edge.search.domains import FORMS, Form, Item, forms, items
 
@@ -28,11 +31,18 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Probe:
-    """An item as token ids; `answer` ends with the token that ends a text."""
+    """An item as token ids.
+
+    `answer` ends with the token that ends a text, unless it is `open`: then more may follow it.
+    `wrong` is the distractor, where there is one; `alternates` are other texts that count as right.
+    """
 
     item: Item
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    wrong: tuple[int, ...] = ()
+    open: bool = False
+    alternates: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -46,6 +56,12 @@ class Pack:
 
     target: tuple[Probe, ...]
     control: tuple[Probe, ...]
+    parts: tuple[int, ...] = ()  # targets of each goal, one after the other; () when all are one's
+
+    def weights(self) -> NDArray[np.float64]:
+        """[targets]: each one's share of the mean, so that every goal counts the same."""
+        parts = [n for n in self.parts or (len(self.target),) if n]
+        return np.concatenate([np.full(n, 1 / (n * len(parts))) for n in parts])
 
 
 @dataclass(frozen=True)

@@ -200,19 +200,29 @@ static void feed_forward(bk_state *s, uint32_t l, uint32_t n) {
 
 /* ---- tokens ------------------------------------------------------------------------------- */
 
-/* n <= batch tokens through all layers; s->x holds the residual after the last. */
-static void step(bk_state *s, const int32_t *tokens, uint32_t n) {
+/* n <= batch tokens through the layers from `first` on; s->x holds the residual, before and after. */
+static void run_layers(bk_state *s, uint32_t first, uint32_t n, const bk_resume *tapped) {
     const bk_model *m = s->model;
-    for (uint32_t t = 0; t < n; t++) {
-        embed(s, tokens[t], s->x + (size_t)t * m->hidden);
+    for (uint32_t t = 0; t < n; t++)
         bk_rope_angles(m->rope_turns, m->rope_scale, m->head_dim, s->pos + t,
                        s->angles + (size_t)t * m->head_dim);
-    }
-    for (uint32_t l = 0; l < m->n_layers; l++) {
+    for (uint32_t l = first; l < m->n_layers; l++) {
+        if (tapped && tapped->taps && l > first)
+            memcpy(tapped->taps + l * tapped->tap_stride, s->x,
+                   (size_t)n * m->hidden * sizeof(float));
         attention(s, l, n);
         feed_forward(s, l, n);
     }
     s->pos += n;
+}
+
+static void embed_all(bk_state *s, const int32_t *tokens, uint32_t n) {
+    for (uint32_t t = 0; t < n; t++) embed(s, tokens[t], s->x + (size_t)t * s->model->hidden);
+}
+
+static void step(bk_state *s, const int32_t *tokens, uint32_t n) {
+    embed_all(s, tokens, n);
+    run_layers(s, 0, n, NULL);
 }
 
 /* logits [n, vocab] of tokens t0.. of the last step. */
@@ -254,4 +264,19 @@ int bk_forward(bk_state *s, const int32_t *tokens, uint32_t n, float *logits) {
 
 int bk_forward_all(bk_state *s, const int32_t *tokens, uint32_t n, float *all_logits) {
     return forward(s, tokens, n, all_logits, true);
+}
+
+int bk_forward_from(bk_state *s, const bk_resume *p) {
+    const bk_model *m = s->model;
+    if (p->n > s->batch || p->n_logits > p->n || p->layer >= m->n_layers) return BK_ERR_ARGUMENT;
+    if (p->layer && !p->x) return BK_ERR_ARGUMENT;
+    int err = check(s, p->tokens, p->n);
+    if (err) return err;
+    if (!p->layer)
+        embed_all(s, p->tokens, p->n);
+    else if (p->x != s->x)
+        memcpy(s->x, p->x, (size_t)p->n * m->hidden * sizeof(float));
+    run_layers(s, p->layer, p->n, p);
+    if (p->n_logits) head(s, p->n - p->n_logits, p->n_logits, p->logits);
+    return BK_OK;
 }

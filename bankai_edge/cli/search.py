@@ -1,0 +1,219 @@
+"""`bankai-edge search`: find a patch that helps on held-out items, or say that there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.errors import BankaiError, UsageError
+
+if TYPE_CHECKING:
+    from bankai_edge.search.job import Job, Result
+
+_STRATEGIES = ["gradient", "scale", "random", "tune", "joint"]
+_PROJECTIONS = ["q", "k", "v", "o", "gate", "up", "down"]
+
+
+@click.command()
+@click.option(
+    "-m", "--model", "model_path", type=click.Path(path_type=Path),
+    help="The GGUF to patch (default: the nano model that ships with the package).",
+)  # fmt: skip
+@click.option(
+    "--target", "targets", multiple=True, required=True, metavar="PROBES",
+    help="Probes to teach: a JSON file, nano:FORM, or general:math, code, knowledge, calculus.",
+)  # fmt: skip
+@click.option(
+    "--control", "controls", multiple=True, metavar="PROBES",
+    help="Probes to leave alone: likewise, or nano:strong. Both may repeat.",
+)  # fmt: skip
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path),
+              help="The .bkp to write.")  # fmt: skip
+@click.option("--name", help="The patch's name; otherwise the file's.")
+@click.option("--budget-bytes", type=click.IntRange(64), default=1024, show_default=True,
+              help="The finished file is never larger.")  # fmt: skip
+@click.option("--strategy", type=click.Choice(_STRATEGIES), default="gradient", show_default=True)
+@click.option("--granularity", type=click.Choice(["row", "group", "bit"]),
+              help="What is flipped [default: row for scale and random, else bit].")  # fmt: skip
+@click.option("--projection", "projections", multiple=True, type=click.Choice(_PROJECTIONS),
+              help="Where flips may lie; may repeat.")  # fmt: skip
+@click.option("--metric", type=click.Choice(["seq_logprob", "token_gap"]), default="seq_logprob",
+              show_default=True, help="What is raised; results are greedy text.")  # fmt: skip
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
+@click.option("--evaluations", type=click.IntRange(1), help="Exact evaluations at most.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--control-weight", type=float, default=4.0, show_default=True,
+              help="λ: what harm to controls costs.")  # fmt: skip
+@click.option("--margin", type=float, default=2.0, show_default=True,
+              help="τ: the margin that controls shall keep.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on where an interrupted search stopped.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of this process.")
+@click.option("--workers", type=click.IntRange(0), default=0, metavar="N",
+              help="Evaluate in N processes instead of threads.")  # fmt: skip
+@click.option("--scheduler", metavar="URL", help="Evaluate on a Dask cluster: tcp://host:port.")
+@click.option("--device", default="cpu", show_default=True, help="PyTorch device of gradients.")
+@click.option("--log", "log_path", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write every decision, one JSON object a line.")  # fmt: skip
+@click.option("--drop-bad-probes", is_flag=True, help="Leave out what the audit refuses.")
+@json_option
+def search(model_path: Path | None, output: Path, name: str | None, as_json: bool,
+           resume: bool, log_path: Path | None, **options: Any) -> None:  # fmt: skip
+    """Search for a patch that teaches the target probes and leaves the controls alone.
+
+    Search, validation and held-out probes never mix; only what validation confirms is written, and
+    what is reported is greedy text on held-out probes. Ctrl-C keeps the best patch so far.
+    Exit code 1: no patch found that helps held-out; nothing is written.
+    """
+    from bankai_edge.patch import files
+    from bankai_edge.patch.bkp import encode
+    from bankai_edge.search.job import Checkpoint
+    from bankai_edge.search.job import search as run
+
+    job = _job(model_path, name or output.stem, options)
+    state = Checkpoint(output.with_name(output.name + ".search.json"))
+    with _log(log_path, append=resume) as log, _progress() as show:
+
+        def watch(event: dict[str, Any]) -> None:
+            if log:
+                log.write(json.dumps(event, ensure_ascii=False) + "\n")
+                log.flush()
+            show(event)
+
+        result = run(job, watch, state, resume)
+    if result.patch is not None and result.helps:
+        files.write(output, encode(result.patch))
+    if as_json:
+        print_json("search", _fields(job, output, result))
+    if result.found.interrupted:
+        say("Interrupted: go on with --resume")
+    if result.patch is None or not result.helps:
+        raise BankaiError(
+            "no patch found that helps held-out", next_step="Nothing was written; a phrasing that "
+            "the model nearly has is teachable, a skill that it lacks hardly"
+        )  # fmt: skip
+    _report(output, result, say if as_json else click.echo)
+
+
+def _job(model_path: Path | None, name: str, options: dict[str, Any]) -> Job:
+    from bankai_edge.model.kernels import choose_threads
+    from bankai_edge.models import NANO
+    from bankai_edge.patch.bkp import NAME
+    from bankai_edge.search.job import Job
+
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no patch name", expected="1 to 32 of a-z 0-9 . _ -",
+                         next_step="Give --name")  # fmt: skip
+    projections = tuple(_PROJECTIONS.index(p) for p in options.pop("projections"))
+    options["threads"] = options["threads"] or choose_threads(None, 1 << 30)
+    return Job(model_path or NANO, name=name, projections=projections or None, **options)
+
+
+@contextmanager
+def _log(path: Path | None, *, append: bool) -> Iterator[TextIO | None]:
+    if path is None:
+        yield None
+        return
+    with path.open("a" if append else "w", encoding="utf-8") as file:
+        yield file
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A live line on a terminal, one line an event elsewhere; always stderr."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    seen: dict[str, Any] = {}
+    if not console.is_terminal:
+        yield lambda event: _line(event, seen)
+        return
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+
+        def show(event: dict[str, Any]) -> None:
+            seen.update({k: v for k, v in event.items() if v is not None})
+            if event["event"] == "audit":
+                live.console.print(f"audit: {event['text']}", markup=False)
+            if event["event"] == "accept":
+                seen["fitness"] = event["j"]
+            if event["event"] in ("validation", "step"):
+                seen["valid"] = event["verdict"]
+            live.update(Text(_status(seen)))
+
+        yield show
+
+
+def _status(seen: dict[str, Any]) -> str:
+    seconds = max(float(seen.get("seconds", 0.0)), 1e-3)
+    parts = [f"{seconds:.0f} s", f"fitness {seen.get('fitness', 0.0):.3f}"]
+    if valid := seen.get("valid"):
+        t, c = valid["target"], valid["control"]
+        parts.append(f"validation +{t['fixed']} −{t['broken']}, "
+                     f"controls +{c['fixed']} −{c['broken']}")  # fmt: skip
+    if "probes_read" in seen:
+        parts.append(f"{seen['evaluations']} evaluations, {seen['probes_read'] / seconds:.0f} "
+                     "probes/s")  # fmt: skip
+    if "bytes" in seen:
+        parts.append(f"{seen['bytes']} bytes")
+    return " · ".join(parts)
+
+
+def _line(event: dict[str, Any], seen: dict[str, Any]) -> None:
+    kind = event["event"]
+    if kind == "audit":
+        say(f"audit: {event['text']}")
+    elif kind == "start":
+        say(f"{event['target']} targets ({event['right']} right), {event['control']} controls")
+    elif kind in ("accept", "validation", "step"):
+        if kind == "accept":
+            seen["fitness"] = event["j"]
+            seen.update(event)
+            return
+        seen.update({**event, "valid": event["verdict"]})
+        say(_status(seen))
+
+
+def _report(output: Path, result: Result, tell: Callable[[str], None]) -> None:
+    heldout, found = result.heldout, result.found
+    assert heldout is not None
+    for name, change in (*result.by_target.items(), ("controls", heldout.control)):
+        tell(f"held-out {name}: {change.before} -> {change.after} of {change.n} "
+                   f"(+{change.fixed} -{change.broken})")  # fmt: skip
+    say(f"Wrote {output}: {output.stat().st_size} bytes, {len(found.sites)} flips, "
+        f"{found.evaluations} evaluations, {found.passes} gradient passes, "
+        f"{found.seconds:.0f} s")  # fmt: skip
+
+
+def _fields(job: Job, output: Path, result: Result) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from bankai_edge.patch.bkp import encode
+
+    found = result.found
+    written = result.patch is not None and result.helps
+    return {
+        "file": str(output) if written else None,
+        "bytes": len(encode(result.patch)) if result.patch and written else 0,
+        "targets": list(job.targets),
+        "strategy": job.strategy,
+        "seed": job.seed,
+        "flips": len(found.sites),
+        "fitness": found.fitness,
+        "evaluations": found.evaluations,
+        "passes": found.passes,
+        "probes_read": found.probes_read,
+        "seconds": found.seconds,
+        "interrupted": found.interrupted,
+        "probes": result.probes,
+        "validation": asdict(found.validation) if found.validation else None,
+        "heldout": asdict(result.heldout) if result.heldout else None,
+        "heldout_by_target": {name: asdict(c) for name, c in result.by_target.items()},
+        "audit": [{"finding": str(f), "fatal": f.fatal} for f in result.findings],
+    }

@@ -1,0 +1,156 @@
+"""A GGUF's layers in PyTorch, unpacked to ±scale floats: what a backward pass runs through.
+
+Layers stay unpacked while they fit into `keep_bytes`; else each is unpacked when it is its turn, so
+that a 1.7B shape needs little more than its largest matrix. Activations are not quantised here:
+gradients are estimates, and the engine verifies every one that is acted upon.
+"""
+
+# mypy: disallow-untyped-calls=False
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bankai_edge.model import Model
+from bankai_edge.search.sites import GROUP, ROW, Site, Sites
+from bankai_edge.search.strategies import NAMES
+
+KEEP_BYTES = 3 << 30
+_F32, _F16, _BF16, _Q1_0 = 0, 1, 30, 41
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts of similar length, padded behind."""
+
+    index: list[int]  # of the probes that they are
+    ids: Tensor  # [n, T]
+    rows: Tensor  # [answer tokens] which text
+    at: Tensor  # [answer tokens] from which position each is predicted
+    answer: Tensor  # [answer tokens]
+    rival: Tensor  # [n] first wrong token, or the right one
+
+
+class TorchModel:
+    """The weights of one model under changing flips."""
+
+    def __init__(self, model: Model, device: str = "cpu", keep_bytes: int = KEEP_BYTES) -> None:
+        self.shape = model.shape
+        self.device = torch.device(device)
+        self._data = np.frombuffer(model.mapped, np.uint8)
+        self._places = {
+            n: (kind, dims, at, size) for n, kind, dims, at, size in model.core.tensors()
+        }
+        s = self.shape
+        kept = 4 * s.layers * s.hidden * (2 * (s.heads + s.kv_heads) * s.head_dim + 3 * s.ffn)
+        self._kept: dict[int, Weights] | None = {} if kept <= keep_bytes else None
+        self._flipped: dict[int, Sites] = {}
+        turns, self._rope_scale = model.core.rope
+        self._turns = torch.tensor(turns, dtype=torch.float64)
+        self.embedding = self.tensor("token_embd.weight")  # [vocab, hidden]
+        tied = "output.weight" not in self._places
+        self.head = self.embedding if tied else self.tensor("output.weight")
+        self.out_norm = self.tensor("output_norm.weight")
+
+    def tensor(self, name: str) -> Tensor:
+        """An unpacked tensor in float32: [n], or [rows, columns]."""
+        kind, dims, at, size = self._places[name]
+        raw = self._data[at : at + size]
+        value: NDArray[np.float32]
+        if kind == _Q1_0:
+            columns, rows = dims
+            blocks = raw.reshape(rows, columns // 128, 18)
+            scales = blocks[..., :2].copy().view(np.float16).astype(np.float32)
+            value = np.unpackbits(blocks[..., 2:], axis=-1, bitorder="little").astype(np.float32)
+            value = ((value * 2 - 1) * scales).reshape(rows, columns)
+        elif kind == _BF16:
+            value = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        else:
+            value = raw.view({_F32: np.float32, _F16: np.float16}[kind]).astype(np.float32)
+        return torch.from_numpy(value.reshape(tuple(reversed(dims)))).to(self.device)
+
+    def layer(self, index: int, sites: Sites) -> Weights:
+        """The weights of a layer under flips; they are not to be kept across calls."""
+        here = frozenset(site for site in sites if site[1] == index)
+        if self._kept is not None and index in self._kept:
+            weights, change = self._kept[index], here ^ self._flipped[index]
+        else:
+            names = (*NAMES, "attn_norm", "ffn_norm", "attn_q_norm", "attn_k_norm")
+            weights = {n: self.tensor(f"blk.{index}.{n}.weight") for n in names}
+            change = here
+            if self._kept is not None:
+                self._kept[index] = weights
+        for site in change:
+            _flip(weights[NAMES[site[2]]], site)
+        self._flipped[index] = here
+        return weights
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """[n, T] → [n, T, hidden]."""
+        return F.embedding(ids, self.embedding)
+
+    def run(self, x: Tensor, w: Weights) -> Tensor:
+        """One layer: the residual [n, T, hidden] before and after."""
+        s, (n, length, _) = self.shape, x.shape
+        cos, sin = self._angles(length)
+        h = F.rms_norm(x, (s.hidden,), w["attn_norm"], s.rms_eps)
+        q = F.linear(h, w["attn_q"]).view(n, length, s.heads, s.head_dim)
+        k = F.linear(h, w["attn_k"]).view(n, length, s.kv_heads, s.head_dim)
+        v = F.linear(h, w["attn_v"]).view(n, length, s.kv_heads, s.head_dim)
+        q = _rotate(F.rms_norm(q, (s.head_dim,), w["attn_q_norm"], s.rms_eps), cos, sin)
+        k = _rotate(F.rms_norm(k, (s.head_dim,), w["attn_k_norm"], s.rms_eps), cos, sin)
+        group = s.heads // s.kv_heads
+        mixed = F.scaled_dot_product_attention(
+            q.transpose(1, 2),
+            k.transpose(1, 2).repeat_interleave(group, 1),
+            v.transpose(1, 2).repeat_interleave(group, 1),
+            is_causal=True,
+        )
+        x = x + F.linear(mixed.transpose(1, 2).flatten(2), w["attn_output"])
+        h = F.rms_norm(x, (s.hidden,), w["ffn_norm"], s.rms_eps)
+        h = F.silu(F.linear(h, w["ffn_gate"])) * F.linear(h, w["ffn_up"])
+        return x + F.linear(h, w["ffn_down"])
+
+    def answers(self, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """(log-probability, least margin, gap) of each text's answer, [n] each."""
+        chosen = x[batch.rows, batch.at]  # [answer tokens, hidden]
+        chosen = F.rms_norm(chosen, (self.shape.hidden,), self.out_norm, self.shape.rms_eps)
+        logits = F.linear(chosen, self.head).double()
+        right = logits.gather(1, batch.answer[:, None])[:, 0]
+        margin = right - logits.scatter(1, batch.answer[:, None], -torch.inf).amax(1)
+        n = len(batch.index)
+        zeros = torch.zeros(n, dtype=torch.float64, device=self.device)
+        logprob = zeros.index_add(0, batch.rows, right - logits.logsumexp(1))
+        least = torch.full_like(zeros, torch.inf).scatter_reduce(0, batch.rows, margin, "amin")
+        first = torch.searchsorted(batch.rows, torch.arange(n, device=self.device))
+        gap = right[first] - logits[first, batch.rival]
+        return logprob, least, gap
+
+    def _angles(self, length: int) -> tuple[Tensor, Tensor]:
+        turns = torch.arange(length, dtype=torch.float64)[:, None] * self._turns
+        angle = 2 * math.pi * torch.frac(turns)
+        cos, sin = angle.cos() * self._rope_scale, angle.sin() * self._rope_scale
+        return cos.float()[:, None].to(self.device), sin.float()[:, None].to(self.device)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    a, b = x.chunk(2, -1)  # [n, T, heads, head_dim / 2] each
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+
+
+@torch.no_grad()
+def _flip(weight: Tensor, site: Site) -> None:
+    kind, _, _, row, column = site
+    if kind == ROW:
+        weight[row] *= -1
+    elif kind == GROUP:
+        weight[row, column * 128 : (column + 1) * 128] *= -1
+    else:
+        weight[row, column] *= -1

@@ -1,0 +1,155 @@
+"""The experiments that run searches; experiments.py has their command and tables."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from bankai_edge.model import Model
+from bankai_edge.models import NANO
+from bankai_edge.patch import encode
+from bankai_edge.search import goals
+from bankai_edge.search.evaluate import Change, Evaluator
+from bankai_edge.search.job import Job, search
+from bankai_edge.search.probes import JUDGE, VALIDATION, Sizes
+from bankai_edge.search.sites import as_bytes
+
+FORM = "nano:add_question"
+SEEDS = (1, 2, 3)
+BYTES = 300
+EVALUATIONS = 40  # exact ones on the search pack, for every way alike
+CONTROLS = 460
+ATTENTION, GATE_UP = (0, 1, 2, 3), (4, 5)
+Found = dict[str, Any]
+
+BASE = Job(
+    NANO, (FORM,), "experiment", budget_bytes=BYTES, minutes=60.0,
+    evaluations=EVALUATIONS, sizes=(Sizes(300, CONTROLS), VALIDATION, JUDGE),
+)  # fmt: skip
+
+
+def outcome(job: Job, model: Model) -> Found:
+    """One search, judged on held-out items whether or not validation would ship it."""
+    result = search(job, lambda event: None)
+    plan = goals.load(job.targets, job.controls, model.tokenizer, job.seed, job.sizes)
+    patches = [encode(result.patch)] if result.patch else as_bytes(result.found.sites)
+    return {
+        "flips": len(result.found.sites),
+        "bytes": len(patches[0]) if patches else 0,
+        "ships": result.patch is not None,
+        "evaluations": result.found.evaluations,
+        "passes": result.found.passes,
+        **_judged(Evaluator(model), plan, patches),
+    }
+
+
+def _judged(evaluator: Evaluator, plan: goals.Goals, patches: list[bytes]) -> Found:
+    """Search probes (teacher-forced) and held-out items (greedy) before and after."""
+    seen = plan.search.target
+    before, after = (evaluator.scores(seen, active).right for active in ((), patches))
+    held = evaluator.verdict(plan.heldout, patches)
+    return {
+        "search": asdict(Change.between(before, after)),
+        "target": asdict(held.target),
+        "control": asdict(held.control),
+    }
+
+
+def runs_of(jobs: dict[str, Job], model: Model) -> Found:
+    """Every job with every seed."""
+    runs = {
+        name: [outcome(replace(job, seed=seed), model) for seed in SEEDS]
+        for name, job in jobs.items()
+    }
+    return {"seeds": list(SEEDS), "runs": runs}
+
+
+def _sized(job: Job, n: int) -> Job:
+    return replace(job, sizes=(Sizes(n, CONTROLS), VALIDATION, JUDGE))
+
+
+def run_memorise(model: Model) -> Found:
+    """Few probes memorise, many generalise: a phrasing, and a skill that the model lacks."""
+    jobs = {f"{n} probes, `what is a+b?`": _sized(BASE, n) for n in (5, 20, 60, 300, 700)}
+    lacking = replace(BASE, targets=("nano:sub_from",))
+    jobs |= {f"{n} probes, `take b from a:`": _sized(lacking, n) for n in (20, 300)}
+    return runs_of(jobs, model)
+
+
+def run_equal_bytes(model: Model) -> Found:
+    """What 300 bytes and 40 evaluations buy: rows, groups, bits; by scale or gradient; where."""
+    jobs = {
+        "random, gate and up rows": replace(BASE, strategy="random"),
+        "scale, gate and up rows": replace(BASE, strategy="scale"),
+        "gradient, gate and up rows": replace(BASE, granularity="row", projections=GATE_UP),
+        "gradient, attention rows": replace(BASE, granularity="row", projections=ATTENTION),
+        "gradient, groups anywhere": replace(BASE, granularity="group"),
+        "gradient, bits in gate and up": replace(BASE, projections=GATE_UP),
+        "gradient, bits anywhere": BASE,
+    }
+    return runs_of(jobs, model)
+
+
+def run_joint(model: Model) -> Found:
+    """Three phrasings at once: searched jointly, or one by one and composed, at equal bytes."""
+    targets = (FORM, "nano:unit_are", "nano:home_in")
+    budget = 900
+    jobs = {"joint": replace(BASE, strategy="joint", targets=targets, budget_bytes=budget,
+                             evaluations=3 * EVALUATIONS,
+                             sizes=(Sizes(900, CONTROLS), VALIDATION, JUDGE))}  # fmt: skip
+    found = runs_of(jobs, model)
+    found["targets"] = list(targets)
+    found["runs"]["composed"] = [_composed(targets, seed, model) for seed in SEEDS]
+    return found
+
+
+def _composed(targets: tuple[str, ...], seed: int, model: Model) -> Found:
+    """One search for each target; all patches active, judged on the joint search's items."""
+    alone = [
+        search(replace(BASE, targets=(target,), seed=seed), lambda event: None)
+        for target in targets
+    ]
+    patches = [encode(result.patch) for result in alone if result.patch]
+    sizes = (Sizes(900, CONTROLS), VALIDATION, JUDGE)
+    plan = goals.load(targets, (), model.tokenizer, seed, sizes)
+    evaluator = Evaluator(model)
+    found = _judged(evaluator, plan, patches)
+    return {
+        "flips": sum(len(result.found.sites) for result in alone if result.patch),
+        "bytes": sum(map(len, patches)),
+        "ships": len(patches) == len(targets),
+        "evaluations": sum(result.found.evaluations for result in alone),
+        "passes": sum(result.found.passes for result in alone),
+        **found,
+    }
+
+
+def show_runs(found: Found) -> list[list[str]]:
+    """A row for each kind of search: on the probes it saw, and on held-out items."""
+    rows = [["", "bytes", "evaluations", "search probes", "held-out", "held-out, fixed / broken",
+             "controls", "ships"]]  # fmt: skip
+    for name, runs in found["runs"].items():
+        rows.append([
+            name,
+            ", ".join(str(run["bytes"]) for run in runs),
+            ", ".join(str(run["evaluations"]) for run in runs),
+            _mean(runs, "search"),
+            _mean(runs, "target"),
+            _counts(runs, "target"),
+            _counts(runs, "control"),
+            f"{sum(run['ships'] for run in runs)} of {len(runs)}",
+        ])  # fmt: skip
+    return rows
+
+
+def _mean(runs: list[Found], key: str) -> str:
+    """Mean shares right before and after."""
+    before, after = (
+        sum(run[key][when] / run[key]["n"] for run in runs) / len(runs)
+        for when in ("before", "after")
+    )
+    return f"{before:.3f} → {after:.3f}"
+
+
+def _counts(runs: list[Found], key: str) -> str:
+    return ", ".join(f"+{run[key]['fixed']} −{run[key]['broken']}" for run in runs)
