@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
-
 if TYPE_CHECKING:
     from bankai_edge.model.sampling import Sampler
 
