@@ -101,6 +101,27 @@ def test_we_read_pycoses(bare: bytes, key: Ed25519PrivateKey) -> None:
     sign.verify(sign.unwrap(theirs))
 
 
+def test_cddl(bare: bytes, key: Ed25519PrivateKey) -> None:
+    """The envelope is as the description that ships with the package says."""
+    pycddl = pytest.importorskip("pycddl", reason="pycddl is a test requirement")
+    rules = Path(sign.__file__).with_name("bkp.cddl").read_text()
+    signed = sign.sign(bare, key)
+    body = cbor2.loads(signed).value
+    for rule, good, bad in [
+        ("signed-patch", signed, [bare, cbor2.dumps(cbor2.CBORTag(17, body)), signed[1:]]),
+        (
+            "signed-header",
+            body[0],
+            [cbor2.dumps({1: -7, 4: bytes(32)}), cbor2.dumps({1: -8, 4: bytes(31)})],
+        ),
+    ]:
+        schema = pycddl.Schema(f"start = {rule}\n{rules}")
+        schema.validate_cbor(good)
+        for other in bad:
+            with pytest.raises(pycddl.ValidationError):
+                schema.validate_cbor(other)
+
+
 def cose(key: Ed25519PrivateKey, payload: bytes, header: object, unprotected: object) -> bytes:
     protected = cbor2.dumps(header)
     signature = key.sign(cbor2.dumps(["Signature1", protected, b"", payload]))
