@@ -73,6 +73,11 @@ class Agent:
             self._process.kill()
             raise AssertionError(f"the agent did not start:\n{self.log}")
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
     def _read(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:

@@ -329,7 +329,7 @@ def operations_of_life(mode: Mode = "overlay") -> int:
 def at_random(seed: int) -> int:
     """A random life with several cuts and kills at random operations; returns their number."""
     rng = random.Random(seed)
-    steps = tuple(_random_step(rng) for _ in range(25))
+    steps = tuple(random_step(rng) for _ in range(25))
     with board(rng.choice(["overlay", "in-place"])) as system:
 
         def cut(starting: bool) -> int | None:
@@ -347,7 +347,8 @@ def at_random(seed: int) -> int:
         return system.cuts
 
 
-def _random_step(rng: random.Random) -> Step:
+def random_step(rng: random.Random) -> Step:
+    """Any step, whether it can be done or has to be refused."""
     verb = rng.choice(["push", "push", "use", "use", "use", "off", "rollback", "rollback", "rm"])
     if verb == "push":
         return verb, rng.choice(["a1", "a2", "b1", "b2", "c1"])

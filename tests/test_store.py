@@ -281,6 +281,32 @@ def test_one_damaged_slot_costs_one_change_at_most(tmp_path: Path, damage: str) 
         assert then[1] in ({"arith": b"old bytes"}, {"units": b"units"})
 
 
+def test_a_journal_that_cannot_be_read_now_is_not_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    before = state(tmp_path)
+    whole = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.name in SLOTS:
+            raise OSError(errno.EIO, "Input/output error")
+        return whole(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", failing)
+        notes: list[str] = []
+        store = Store(tmp_path, note=notes.append)
+        assert "journal.0 cannot be read (Input/output error)" in notes[0]
+        assert store.journal.active == ()
+        for change in (lambda: store.begin("a", 1), lambda: store.record(())):
+            with pytest.raises(StoreError) as caught:
+                change()
+            assert caught.value.reason == "read_only"
+        store.close()
+    assert state(tmp_path) == before
+
+
 def test_a_longer_record_before_leaves_nothing_behind(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for index in range(30):

@@ -135,6 +135,41 @@ def power(short: bool) -> Iterator[str]:
     yield f"{tried:,} cuts and kills in {seeds:,} random lives"
 
 
+def kill(short: bool) -> Iterator[str]:
+    """Kill -9 at random times, under load and while starting."""
+    endurance = module("endurance")
+    with folder() as at:
+        yield str(endurance.run_kills(at, 8 if short else 200, seed=int(time.time())))
+
+
+def cycles(short: bool) -> Iterator[str]:
+    """Push, use, ask, off, again and again: no growth in memory, handles, threads, store."""
+    endurance = module("endurance")
+    for mode in ("overlay", "in-place"):
+        with folder() as at:
+            turns = 60 if short else 1000
+            early, late = endurance.run_cycles(at, turns, mode)
+            endurance.check_growth(early, late)
+            grown = late.memory_bytes - early.memory_bytes
+            yield (
+                f"{turns} cycles, {mode}: {grown:+} bytes of {late.memory_bytes >> 20} MiB, "
+                f"{late.handles} handles, {late.threads} threads, {late.store_files} files"
+            )
+
+
+def tamper(short: bool) -> Iterator[str]:
+    """Every bit of a signed patch flipped, under every policy."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    tests, key = module("test_sign"), Ed25519PrivateKey.generate()
+    for policy in tests.POLICIES:
+        with folder() as at:
+            board = tests.Board(loaded(), at / "store", policy)
+            board.trust.trust("me", tests.public(key))
+            refused, cut = tests.run_tampering(board, key)
+            yield f"{policy}: {sum(refused.values()):,} bits, {cut} cuts, all refused: {refused}"
+
+
 def fuzz(short: bool) -> Iterator[str]:
     """libFuzzer on framing, CBOR and dispatch; the tests replay its corpus."""
     if not shutil.which(os.environ.get("CLANG", "clang")):
@@ -156,6 +191,9 @@ PARTS: dict[str, Callable[[bool], Iterator[str]]] = {
     "udp": udp,
     "hosts": hosts,
     "power": power,
+    "kill": kill,
+    "cycles": cycles,
+    "tamper": tamper,
     "fuzz": fuzz,
 }
 

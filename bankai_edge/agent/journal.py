@@ -90,12 +90,21 @@ class JournalFile:
             if error.errno != errno.EROFS:
                 raise
             self.read_only = True
-        records = [_read(path) for path in self._paths]
+        records = [self._readable(path) for path in self._paths]
         self._slot = max((0, 1), key=lambda slot: records[slot][0])
         self._generation, self.journal = records[self._slot]
         self.fresh = self._generation == 0
         self.damaged = self.fresh and not fresh
         self.on_medium = self.fresh or self.read_only or self._settle(root)
+
+    def _readable(self, path: Path) -> tuple[int, Journal]:
+        try:
+            return _read(path)
+        except OSError as error:
+            # What cannot be read now may be whole, and must not be begun anew.
+            self._note(f"{path.name} cannot be read ({error.strerror}): nothing can be changed")
+            self.read_only = True
+            return 0, Journal()
 
     def close(self) -> None:
         """Close the slots."""
@@ -141,7 +150,10 @@ class JournalFile:
         with contextlib.suppress(OSError):
             self._disk.overwrite(self._descriptors[slot], bytes(len(_MAGIC)))
             self._disk.sync(self._descriptors[slot])
-        return _read(self._paths[slot])[0] <= self._generation
+        try:
+            return _read(self._paths[slot])[0] <= self._generation
+        except OSError:
+            return True
 
 
 def peek(root: Path) -> Journal:
@@ -167,7 +179,7 @@ def _encode(generation: int, journal: Journal) -> bytes:
 
 
 def _read(path: Path) -> tuple[int, Journal]:
-    """A slot's generation and journal; (0, empty) when it holds no whole record."""
+    """A slot's generation and journal; (0, empty) when it holds no whole record. Raises OSError."""
     try:
         head, _, rest = path.read_bytes().partition(b"\n")
         *magic, version, generation, length, crc = head.split(b" ")
@@ -177,7 +189,7 @@ def _read(path: Path) -> tuple[int, Journal]:
         if len(body) != int(length) or int(crc, 16) != _crc(int(generation), body):
             raise ValueError("torn")
         return int(generation), _decode(json.loads(body))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return 0, Journal()
 
 

@@ -322,7 +322,7 @@ class Store:
     def _start(self) -> None:
         """Sweep what a predecessor left behind, and begin a journal where there is none."""
         if self.read_only:
-            self._note(f"the store {self.root} is read-only: nothing can be changed")
+            self._note(f"the store {self.root} is read-only")
             return
         if self._file.fresh:
             found = self._salvage()
