@@ -112,7 +112,10 @@ def rm(names: tuple[str, ...], where: Where, as_json: bool) -> None:
 
 @click.command()
 @click.argument("prompt")
-@click.option("--max-tokens", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), default=64, show_default=True,
+    help="Stop the answer here.",
+)  # fmt: skip
 @device_options
 @json_option
 def ask(prompt: str, max_tokens: int, where: Where, as_json: bool) -> None:

@@ -55,7 +55,8 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
               help="What --map and --random-flips flip.")  # fmt: skip
 @click.option("--map-share", default=0.01, show_default=True, help="Share of a matrix for --map.")
 @click.option("--seed", default=0, show_default=True, help="Of the random flips.")
-@click.option("-t", "--threads", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("-t", "--threads", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="Cores to compute with.")  # fmt: skip
 @click.option("--allow-unbound", is_flag=True, help="Accept patches that name no model.")
 @click.option("--html", "html_path", type=_OUT, help="Write a report with plots to this file.")
 @json_option

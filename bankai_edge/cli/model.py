@@ -123,8 +123,10 @@ _CUSTOM = {"layers": 4, "hidden": 512, "ffn": 1536, "heads": 8, "kv_heads": 2, "
 
 
 @model.command()
-@click.option("--shape", type=click.Choice([*PUBLISHED, "custom"]), required=True)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--shape", type=click.Choice([*PUBLISHED, "custom"]), required=True,
+              help="A published model's shape, or your own.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
+              help="The same seed writes the same file.")  # fmt: skip
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True,
     help="The GGUF to write; an existing one is replaced.",

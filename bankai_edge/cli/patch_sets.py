@@ -88,9 +88,11 @@ def compose(
 @click.option("-m", "--model", "model_path", type=_IN, help="The model (default: the nano).")
 @click.option("--probes", multiple=True, metavar="FILE|nano:FORM",
               help="Questions to judge by; may be repeated.")  # fmt: skip
-@click.option("--control", multiple=True, metavar="FILE|nano:strong")
+@click.option("--control", multiple=True, metavar="FILE|nano:strong",
+              help="Questions whose answers should stay; may be repeated.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="At most so many questions of each source.")
-@click.option("-t", "--threads", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("-t", "--threads", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="Cores to compute with.")  # fmt: skip
 @json_option
 def stack_report(
     patches: tuple[Path, ...],

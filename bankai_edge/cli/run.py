@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @click.command()
 @model_options
 @click.option("-p", "--prompt", required=True, help="The text to continue.")
-@click.option("-n", "--max-tokens", type=click.IntRange(1), default=64, show_default=True)
+@click.option("-n", "--max-tokens", type=click.IntRange(1), default=64, show_default=True,
+              help="Stop the text here.")  # fmt: skip
 @sampling_options
 @click.option(
     "--mode", type=click.Choice(["overlay", "in-place"]), default="overlay", show_default=True,

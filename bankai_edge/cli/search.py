@@ -38,16 +38,19 @@ _PROJECTIONS = ["q", "k", "v", "o", "gate", "up", "down"]
 @click.option("--name", help="The patch's name; otherwise the file's.")
 @click.option("--budget-bytes", type=click.IntRange(64), default=1024, show_default=True,
               help="The finished file is never larger.")  # fmt: skip
-@click.option("--strategy", type=click.Choice(_STRATEGIES), default="gradient", show_default=True)
+@click.option("--strategy", type=click.Choice(_STRATEGIES), default="gradient",
+              show_default=True, help="How flips are proposed; see docs/search.md.")  # fmt: skip
 @click.option("--granularity", type=click.Choice(["row", "group", "bit"]),
               help="What is flipped [default: row for scale and random, else bit].")  # fmt: skip
 @click.option("--projection", "projections", multiple=True, type=click.Choice(_PROJECTIONS),
               help="Where flips may lie; may repeat.")  # fmt: skip
 @click.option("--metric", type=click.Choice(["seq_logprob", "token_gap"]), default="seq_logprob",
               show_default=True, help="What is raised; results are greedy text.")  # fmt: skip
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0,
+              show_default=True, help="Time for the search.")  # fmt: skip
 @click.option("--evaluations", type=click.IntRange(1), help="Exact evaluations at most.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True,
+              help="The same seed makes the same decisions.")  # fmt: skip
 @click.option("--control-weight", type=float, default=4.0, show_default=True,
               help="λ: what harm to controls costs.")  # fmt: skip
 @click.option("--margin", type=float, default=2.0, show_default=True,
