@@ -295,6 +295,24 @@ def test_what_the_agent_cannot_open_is_told(nano_path: Path, tmp_path: Path) -> 
         assert "in use by another" in refused(*model, "--store", tmp_path / "a", "--udp", "0")
 
 
+def test_quotas_are_the_operators_to_choose(nano_path: Path, tmp_path: Path) -> None:
+    model, place = Model(nano_path), f"unix:{tmp_path / 's'}"
+    for name, rows in (("a", [1]), ("b", [2]), ("c", range(200))):
+        (tmp_path / f"{name}.bkp").write_bytes(make_patch(model, name, rows))
+    limits = ("--max-patches", "2", "--max-bytes", "150")
+    with Agent(nano_path, tmp_path / "store", "--unix", tmp_path / "s", *limits):
+        assert bankai("push", tmp_path / "a.bkp", "-d", place).returncode == 0
+        done = bankai("push", tmp_path / "c.bkp", "-d", place)
+        assert done.returncode == 1 and "of the 150 bytes allowed are used" in done.stderr
+        assert bankai("push", tmp_path / "b.bkp", "-d", place).returncode == 0
+        (tmp_path / "c.bkp").write_bytes(make_patch(model, "c", [3]))
+        done = bankai("push", tmp_path / "c.bkp", "-d", place)
+        assert done.returncode == 1 and "2 patches are stored" in done.stderr
+        assert "bankai-edge rm NAME" in done.stderr
+        assert bankai("rm", "a", "-d", place).returncode == 0
+        assert bankai("push", tmp_path / "c.bkp", "-d", place).returncode == 0
+
+
 def test_a_dead_agents_socket_is_replaced(nano_path: Path, tmp_path: Path) -> None:
     place = tmp_path / "s"
     with Agent(nano_path, tmp_path / "store", "--unix", place) as agent:

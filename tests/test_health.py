@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from agents import HERE, make_patch
+from agents import HERE, Agent, bankai, make_patch
 from disks import FailingDisk
 
 from bankai_edge._link import RC, DeviceError
@@ -181,6 +181,18 @@ def test_a_patch_that_fails_its_own_probes_is_rolled_back(board: Board) -> None:
         assert board.store.journal.previous == before[1].previous
     board.restart()
     assert board.active == ["plain"]
+
+
+def test_a_client_reads_which_probe_failed(board: Board, nano_path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bad.bkp"
+    file.write_bytes(board.patch("bad", range(0, 240), ((PROMPT, "never said"),)))
+    place = f"unix:{tmp_path / 's'}"
+    with Agent(nano_path, tmp_path / "fresh", "--unix", tmp_path / "s"):
+        done = bankai("push", file, "--use", "-d", place)
+        assert done.returncode == 4
+        assert "failed its own probes (bad: probe 1 of 1, 'what is 17 plus 25?', " in done.stderr
+        assert "not 'never said'). The set from before is active." in done.stderr
+        assert bankai("list", "-d", place).stdout.startswith("  bad ")
 
 
 def test_a_failing_version_of_an_active_patch_is_not_stored(board: Board) -> None:
