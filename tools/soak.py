@@ -178,7 +178,8 @@ def fuzz(short: bool) -> Iterator[str]:
     with folder() as at:
         done = subprocess.run(
             [str(ROOT / "tools/fuzz.sh"), "15" if short else "1800", str(at)],
-            capture_output=True, text=True, env={**os.environ, "KEEP_CORPUS": "1", "PYTHON": sys.executable},
+            capture_output=True, text=True,
+            env={**os.environ, "KEEP_CORPUS": "1", "PYTHON": sys.executable},
         )  # fmt: skip
     if done.returncode:
         raise AssertionError(done.stderr)
