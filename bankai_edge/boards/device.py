@@ -182,6 +182,16 @@ def conditions(
     return found
 
 
+def fitting(sentences: list[str], room_bytes: int = 320) -> list[str]:
+    """As many whole sentences as an answer on the wire has room for, the first ones first."""
+    chosen = []
+    for sentence in sentences:
+        room_bytes -= len(sentence.encode()) + 3
+        if room_bytes >= 0:
+            chosen.append(sentence)
+    return chosen
+
+
 def _slow_clock(root: Path, now: Conditions) -> list[str]:
     said = []
     if now.governor == "powersave":

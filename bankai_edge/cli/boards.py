@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bankai_edge.cli.output import json_option, print_json
+from bankai_edge.cli.output import json_option, markdown_table, print_json
 from bankai_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def boards(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json("boards", {"boards": [_board_json(board) for board in whole]})
         return
-    rows = [_row(board) for board in whole]
-    _table(["board", "name", "CPU", "RAM", "kernel", "largest model, context", "status"], rows)
+    click.echo(overview(whole))
     click.echo("\nOne of them: bankai-edge boards show NAME; speeds: bankai-edge boards expect")
 
 
@@ -88,13 +88,32 @@ def expect(names: tuple[str, ...], models: tuple[str, ...], threads: str | None,
             "nothing can be computed for these boards and models: no counted kernel, or no room",
             next_step="See for which it can: bankai-edge boards expect",
         )
-    rows = [_expected_row(result) for result in found]
-    _table(["board", "model", "threads", "computed t/s", "bound by", "compute", "bandwidth",
-            "M instructions a token"], rows, "<<>><>>>")  # fmt: skip
+    click.echo(expected_table(found))
     click.echo("\nComputed, not measured; it assumes:")
+    for line in assumptions(found):
+        click.echo(f"  {line}")
+
+
+def overview(known: Sequence[Board]) -> str:
+    """One line for each board: what it is, what fits, what is proven."""
+    header = ["board", "name", "CPU", "RAM", "kernel", "largest model, context", "status"]
+    return markdown_table(header, [_row(board) for board in known], "<" * len(header))
+
+
+def expected_table(found: Sequence[Expected]) -> str:
+    """Computed tokens per second, with both bounds."""
+    header = ["board", "model", "threads", "computed t/s", "bound by", "compute", "bandwidth",
+              "M instructions a token"]  # fmt: skip
+    return markdown_table(header, [_expected_row(result) for result in found], "<<>><>>>")
+
+
+def assumptions(found: Sequence[Expected]) -> list[str]:
+    """What the computed figures assume, a line for each board."""
+    lines = []
     for board_id in dict.fromkeys(result.board for result in found):
         said = dict.fromkeys(a for r in found if r.board == board_id for a in r.assumptions)
-        click.echo(f"  {board_id}: " + "; ".join(said))
+        lines.append(f"{board_id}: " + "; ".join(said))
+    return lines
 
 
 def _published() -> list[ModelShape]:
@@ -254,12 +273,3 @@ def _uart_lines(board: Board) -> list[str]:
     if uart.note:
         lines.append(f"  {uart.note}")
     return lines
-
-
-def _table(header: list[str], rows: list[list[str]], align: str = "") -> None:
-    """Columns padded for a terminal, two spaces between them."""
-    align = align or "<" * len(header)
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        cells = (f"{c:{a}{w}}" for c, a, w in zip(row, align, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())

@@ -71,21 +71,14 @@ static const int16_t *tables_for(const void *act, uint32_t cols, uint32_t panel)
 }
 
 static void quantise(const float *x, uint32_t cols, void *act) {
-    bk_act_quantise(x, cols, act);
+    bk_dsp_quantise(x, cols, act);
     bk_lut_of(act, cols)->made = 0;
 }
 
 /* ---- rows --------------------------------------------------------------------------------- */
 
-/* y[i] of four rows, `blocks` blocks from p on; y continues from what it holds unless first. */
-static void four_rows(const uint8_t *p, size_t row_bytes, const int16_t *tables,
-                      const bk_act_block *info, uint32_t blocks, float *y, bool first) {
-    const uint8_t *p0 = p, *p1 = p0 + row_bytes, *p2 = p1 + row_bytes, *p3 = p2 + row_bytes;
-    const int16_t *b0 = tables, *b1 = tables + BK_LUT_ENTRIES;
-    float y0 = 0.0f, y1 = 0.0f, y2 = 0.0f, y3 = 0.0f;
-    if (!first) y0 = y[0], y1 = y[1], y2 = y[2], y3 = y[3];
-    for (const bk_act_block *end = info + blocks; info < end; info++) {
-        uint32_t a0, a1, a2, a3, t, u;
+/* y[0..4) of four rows, p on; y continues from what it holds. Registers are short: the tables of
+ * two bytes, four rows and their sums, two look-ups, the constant one. */
 #define LOOK(r, i, add)                                                                    \
     "ldrb %[t], [%[p" #r "], #2+2*" #i "]\n\tldrb %[u], [%[p" #r "], #3+2*" #i "]\n\t"     \
     "ldrsh %[t], [%[b0], %[t], lsl #1]\n\tldrsh %[u], [%[b1], %[u], lsl #1]\n\t" add(r)
@@ -98,56 +91,66 @@ static void four_rows(const uint8_t *p, size_t row_bytes, const int16_t *tables,
     "ldrh %[t], [%[p" #r "]], #18\n\tldrh %[u], [%[p" #v "]], #18\n\t"                     \
     "vmov s" #s ", s" #w ", %[t], %[u]\n\t"                                                \
     "vcvtb.f32.f16 s" #s ", s" #s "\n\tvcvtb.f32.f16 s" #w ", s" #w "\n\t"
-#define FINISH(r, d, s)                                                                    \
-    "vcvt.f32.s32 s" #d ", s" #d "\n\tvmul.f32 s" #s ", s" #s ", %[s]\n\t"               \
-    "vmul.f32 s" #d ", s" #d ", s" #s "\n\tvadd.f32 %[y" #r "], %[y" #r "], s" #d "\n\t"
+#define FINISH(y, dot, d)                                                                  \
+    "vcvt.f32.s32 s" #dot ", s" #dot "\n\tvmul.f32 s" #d ", s" #d ", s12\n\t"              \
+    "vmul.f32 s" #dot ", s" #dot ", s" #d "\n\tvadd.f32 s" #y ", s" #y ", s" #dot "\n\t"
+static inline void four_rows(const uint8_t *p, size_t row_bytes, const int16_t *tables,
+                             const bk_act_block *info, const bk_act_block *end, float *y) {
+    const uint8_t *p0 = p, *p1 = p0 + row_bytes, *p2 = p1 + row_bytes, *p3 = p2 + row_bytes;
+    const int16_t *b0 = tables, *b1 = tables + BK_LUT_ENTRIES;
+    uint32_t a0, a1, a2, a3, t, u;
+    register float y0 __asm__("s8"), y1 __asm__("s9"), y2 __asm__("s10"), y3 __asm__("s11");
+    __asm__("vldmia %4, {s8-s11}" : "=t"(y0), "=t"(y1), "=t"(y2), "=t"(y3) : "r"(y) : "memory");
+    do {
         __asm__ volatile(
+            "vldmia %[info]!, {s12, s13}\n\t"
             PAIR(0, START) PAIR(1, MORE) PAIR(2, MORE) PAIR(3, MORE)
             PAIR(4, MORE) PAIR(5, MORE) PAIR(6, MORE) PAIR(7, MORE)
             "vmov s0, s1, %[a0], %[a1]\n\tvmov s2, s3, %[a2], %[a3]\n\t"
             SCALES(0, 1, 4, 5) SCALES(2, 3, 6, 7)
-            FINISH(0, 0, 4) FINISH(1, 1, 5) FINISH(2, 2, 6) FINISH(3, 3, 7)
+            FINISH(8, 0, 4) FINISH(9, 1, 5) FINISH(10, 2, 6) FINISH(11, 3, 7)
             : [p0] "+&r"(p0), [p1] "+&r"(p1), [p2] "+&r"(p2), [p3] "+&r"(p3), [b0] "+&r"(b0),
               [b1] "+&r"(b1), [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [a3] "=&r"(a3),
-              [t] "=&r"(t), [u] "=&r"(u), [y0] "+&t"(y0), [y1] "+&t"(y1), [y2] "+&t"(y2),
-              [y3] "+&t"(y3)
-            : [one] "r"(1), [s] "t"(info->scale)
-            : "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "memory");
-    }
-    y[0] = y0, y[1] = y1, y[2] = y2, y[3] = y3;
+              [t] "=&r"(t), [u] "=&r"(u), [info] "+&r"(info), "+t"(y0), "+t"(y1), "+t"(y2),
+              "+t"(y3)
+            : [one] "r"(1)
+            : "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s12", "s13", "memory");
+    } while (info < end);
+    __asm__ volatile("vstmia %0, {s8-s11}" : : "r"(y), "t"(y0), "t"(y1), "t"(y2), "t"(y3) : "memory");
 }
 
 /* The same of one row; y is what was there. */
 static float one_row(const uint8_t *p, const int16_t *tables, const bk_act_block *info,
-                     uint32_t blocks, float y) {
-    for (uint32_t b = 0; b < blocks; b++, p += BK_Q1_BYTES) {
+                     const bk_act_block *end, float y) {
+    for (; info < end; info++, p += BK_Q1_BYTES) {
         int32_t dot = 0;
         for (uint32_t i = BK_Q1_BITS_AT; i < BK_Q1_BYTES; i++, tables += BK_LUT_ENTRIES)
             dot += tables[p[i]];
-        y = y + (float)dot * (bk_dsp_from_f16(bk_load16_le(p)) * info[b].scale);
+        y = y + (float)dot * (bk_dsp_from_f16(bk_load16_le(p)) * info->scale);
     }
     return y;
 }
 
 static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint32_t row1) {
     size_t row_bytes = bk_q1_row_bytes(w->cols);
+    for (uint32_t r = row0; r < row1; r++) y[r] = 0.0f;
     for (uint32_t i = 0; i * BK_LUT_PANEL < w->cols; i++) {
         const int16_t *tables = tables_for(act, w->cols, i);
         const bk_act_block *info = bk_act_blocks(act, w->cols) + i * BK_LUT_BLOCKS;
-        uint32_t blocks = bk_lut_blocks(w->cols, i), r = row0;
-        const uint8_t *p = w->data + r * row_bytes + (size_t)i * BK_LUT_BLOCKS * BK_Q1_BYTES;
+        const bk_act_block *end = info + bk_lut_blocks(w->cols, i);
+        const uint8_t *p = w->data + row0 * row_bytes + (size_t)i * BK_LUT_BLOCKS * BK_Q1_BYTES;
+        uint32_t r = row0;
         for (; r + 4 <= row1; r += 4, p += 4 * row_bytes)
-            four_rows(p, row_bytes, tables, info, blocks, y + r, i == 0);
-        for (; r < row1; r++, p += row_bytes)
-            y[r] = one_row(p, tables, info, blocks, i == 0 ? 0.0f : y[r]);
+            four_rows(p, row_bytes, tables, info, end, y + r);
+        for (; r < row1; r++, p += row_bytes) y[r] = one_row(p, tables, info, end, y[r]);
     }
 }
 
 /* A shadow row of a narrow matrix finds the tables of the product before it. */
 static float row(const uint8_t *blocks, uint32_t cols, const void *act) {
     if (cols > BK_LUT_PANEL) return bk_act_row(blocks, cols, act);
-    return one_row(blocks, tables_for(act, cols, 0), bk_act_blocks(act, cols), cols / BK_Q1_COLS,
-                   0.0f);
+    const bk_act_block *info = bk_act_blocks(act, cols);
+    return one_row(blocks, tables_for(act, cols, 0), info, info + cols / BK_Q1_COLS, 0.0f);
 }
 
 const bk_kernel bk_kernel_dsp = {
@@ -159,9 +162,9 @@ const bk_kernel bk_kernel_dsp = {
     .quantise = quantise,
     .gemv = gemv,
     .row = row,
-    .rms_norm = bk_vector_rms_norm,
-    .silu_mul = bk_vector_silu_mul,
-    .attend = bk_vector_attend,
+    .rms_norm = bk_dsp_rms_norm,
+    .silu_mul = bk_dsp_silu_mul,
+    .attend = bk_dsp_attend,
 };
 
 #endif
