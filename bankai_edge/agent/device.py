@@ -16,6 +16,7 @@ from bankai_edge.agent.limits import PROBE_BUDGET_S
 from bankai_edge.agent.prompt import Answer, Turns
 from bankai_edge.agent.refusals import as_device_error, device_errors
 from bankai_edge.agent.store import Store, Upload
+from bankai_edge.boards.device import conditions, fitting
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch.keys import TrustStore
 
@@ -205,9 +206,12 @@ class AgentDevice:
     # -- the device ----------------------------------------------------------------------------
 
     def info(self) -> Mapping[str, bool | int | str | bytes | Sequence[str]]:
-        """What this device is and runs."""
+        """What this device is and runs, and what slows it down just now."""
+        here = conditions(kernel=self._model.core.kernel)
         return {
-            "board": "linux",
+            "board": here.board or "linux",
+            "kernel": here.kernel or "",
+            **({"warnings": fitting(here.warnings)} if here.warnings else {}),
             "version": __version__,
             "model": self._model.name,
             "model_id": self._model.id,

@@ -9,12 +9,13 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from bankai_edge.boards.fit import Fit, fits, largest_context
+from bankai_edge.boards.fit import Fit, fits, largest_context, sizes_that_fit
 from bankai_edge.boards.schema import Board, Kind, load_board
 from bankai_edge.errors import UsageError
 
 __all__ = [
     "Board", "Fit", "board_of_usb", "boards", "find", "fits", "largest_context", "load_board",
+    "sizes_that_fit",
 ]  # fmt: skip
 
 HERE = Path(__file__).resolve().parent

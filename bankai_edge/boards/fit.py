@@ -14,9 +14,9 @@ from bankai_edge.shapes import GROUP, GROUP_BYTES, ModelShape
 
 LINUX_BATCH, MAX_THREADS = 64, 4  # tokens per step of prefill; threads by default
 FIRMWARE_BATCH = 1
-# The interpreter with NumPy and the engine; then the tokenizer's tables and the text that they
-# point to, per token of the vocabulary. Measured, then rounded up (docs/boards.md).
-PROCESS_BYTES, TOKENIZER_BYTES = 48 << 20, 64
+# The interpreter with NumPy, engine and agent (37 MB resident); then the tokenizer's tables and the
+# text that they point to, per token of the vocabulary (91 bytes). Measured on x86-64, rounded up.
+PROCESS_BYTES, TOKENIZER_BYTES = 48 << 20, 96
 PAGES_SHARE = 64  # of a Linux board's RAM: 64 bytes of the kernel's for every 4 KiB page
 HEADER_BYTES = 40  # of a file, per token of the vocabulary: texts, types, merges
 
@@ -100,7 +100,7 @@ class Fit:
 
 
 def size(n_bytes: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes for people, to a tenth: exact where it is a round one."""
     for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if n_bytes >= scale:
             return f"{n_bytes / scale:,.{0 if n_bytes % scale == 0 else 1}f} {unit}"
@@ -179,6 +179,12 @@ def fits(
         flash_needed=file_bytes if memory.weights == "flash" else 0,
         flash_available=max(0, memory.flash - memory.program) if memory.weights == "flash" else 0,
     )
+
+
+def sizes_that_fit(board: Board, shape: ModelShape, ctx: int) -> tuple[int, ...]:
+    """The sizes of RAM, of those that the board is sold with, on which the model fits."""
+    assert board.memory is not None
+    return tuple(ram for ram in board.memory.ram if fits(board, shape, ctx, ram=ram).ok)
 
 
 def largest_context(board: Board, shape: ModelShape, *, ram: int | None = None) -> int:

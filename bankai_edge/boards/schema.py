@@ -25,7 +25,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Cpu:
-    """The processor; `kernel` is the one that is expected to be the fastest there."""
+    """The processor; `kernel` is the one that is expected to be the fastest there.
+
+    `mhz` is 0 where boards of this kind differ. `ipc` is how many instructions a cycle the expected
+    speeds assume (0: none are computed), `ipc_from` why that many.
+    """
 
     name: str
     architecture: Architecture
@@ -33,6 +37,8 @@ class Cpu:
     cores: int
     mhz: int
     kernel: str
+    ipc: float
+    ipc_from: str
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,14 @@ class Bandwidth:
     what: str
     source: str
 
+    def threads_at(self, threads: int) -> int:
+        """The measured number of threads that is nearest to `threads` and not above, if any is."""
+        counts = [n for n, _ in self.by_threads]
+        return max((n for n in counts if n <= threads), default=counts[0])
+
     def at(self, threads: int) -> float:
-        """Bytes per second of the nearest number of threads that is not above `threads`."""
-        return [speed for n, speed in self.by_threads if n <= max(threads, self.by_threads[0][0])][
-            -1
-        ]
+        """Bytes per second with about so many threads (see `threads_at`)."""
+        return dict(self.by_threads)[self.threads_at(threads)]
 
 
 @dataclass(frozen=True)
@@ -77,26 +86,26 @@ class Uart:
 
 @dataclass(frozen=True)
 class Qemu:
-    """How to emulate the board; `dtb_remove` are device-tree nodes that its UART needs gone."""
+    """How to emulate the board; QEMU's words."""
 
     program: str
     machine: str
     cpu: str
-    dtb_remove: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Image:
-    """What an SD card image is made of: Debian's package names, file names in them."""
+    """What an SD card image is made of: Debian's package names, file names in them.
 
-    packages: tuple[str, ...]
+    `uart` is the agent's line, `console` the kernel's.
+    """
+
     kernel: str
-    dtb: str
-    firmware_files: tuple[str, ...]
-    config_txt: tuple[str, ...]
-    console: str
-    modules: tuple[str, ...]
-    qemu: Qemu | None
+    firmware_package: str
+    firmware: tuple[str, ...]
+    device_trees: tuple[str, ...]
+    uart: str
+    console: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,7 @@ class Board:
     memory: Memory | None = None
     bandwidth: Bandwidth | None = None
     uart: Uart | None = None
+    qemu: Qemu | None = None
     image: Image | None = None
     status: Status | None = None
 
@@ -177,6 +187,12 @@ class _Table:
 
         return tuple(self._get(key, "a list of texts", good, None if needed else ()))
 
+    def number(self, key: str, default: float | None = None) -> float:
+        def good(v: Any) -> bool:
+            return type(v) in (int, float) and v > 0
+
+        return cast(float, self._get(key, "a number above 0", good, default))
+
     def numbers(self, key: str) -> tuple[float, ...]:
         def good(v: Any) -> bool:
             return isinstance(v, list) and v != [] and all(type(x) in (int, float) for x in v)
@@ -226,7 +242,8 @@ class _Table:
 def _cpu(t: _Table) -> Cpu:
     return Cpu(
         t.text("name"), t.choice("architecture", Architecture), t.texts("features"),
-        t.count("cores"), t.count("mhz"), t.text("kernel"),
+        t.count("cores"), t.count("mhz", 0), t.text("kernel"),
+        t.number("ipc", 0.0), t.text("ipc_from", ""),
     )  # fmt: skip
 
 
@@ -260,13 +277,13 @@ def _uart(t: _Table) -> Uart:
 
 
 def _qemu(t: _Table) -> Qemu:
-    return Qemu(t.text("program"), t.text("machine"), t.text("cpu", ""), t.texts("dtb_remove"))
+    return Qemu(t.text("program"), t.text("machine"), t.text("cpu", ""))
 
 
 def _image(t: _Table) -> Image:
     return Image(
-        t.texts("packages"), t.text("kernel", ""), t.text("dtb", ""), t.texts("firmware_files"),
-        t.texts("config_txt"), t.text("console", ""), t.texts("modules"), t.table("qemu", _qemu),
+        t.text("kernel"), t.text("firmware_package", ""), t.texts("firmware"),
+        t.texts("device_trees"), t.text("uart"), t.texts("console", needed=True),
     )  # fmt: skip
 
 
@@ -314,6 +331,7 @@ def load_board(path: Path) -> Board:
         memory=t.table("memory", _memory, needed=whole),
         bandwidth=t.table("bandwidth", _bandwidth),
         uart=t.table("uart", _uart),
+        qemu=t.table("qemu", _qemu),
         image=t.table("image", _image),
         status=t.table("status", _status, needed=whole),
     )

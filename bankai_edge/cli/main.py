@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "keys": ("keys", "keys", "Make keys to sign patches with; choose which a device trusts."),
     "model": ("model", "model", "Show a model and its id; write one of random weights."),
     "eval": ("eval", "evaluate", "Judge patches: fixed, broken, perplexity, KL; HTML report."),
+    "boards": ("boards", "boards", "List known boards, what fits there, expected speeds."),
     "bench": ("bench", "bench", "Measure bandwidth, kernels, tokens, switches and memory."),
     "image": ("image", "image", "Make, look into and install bundles and SD card images."),
 }

@@ -16,7 +16,7 @@ from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.model import Model
 from bankai_edge.patch.bind import bind
 from bankai_edge.patch.bkp import Patch, encode
-from bankai_edge.search import audit, goals
+from bankai_edge.search import audit, gate, goals
 from bankai_edge.search.evaluate import Change, Evaluator, Verdict
 from bankai_edge.search.loop import Found, Limits, Search, State, Watch
 from bankai_edge.search.objective import Metric, Objective
@@ -56,8 +56,8 @@ class Job:
     metric: Metric = "seq_logprob"
     budget_bytes: int = 1024
     seed: int = 1
-    control_weight: float = 4.0
-    margin: float = 2.0
+    control_weight: float = Objective.control_weight
+    margin: float = Objective.margin
     start: int = 6
     sizes: tuple[Sizes, Sizes, Sizes] = (SEARCH, VALIDATION, JUDGE)
     drop_bad_probes: bool = False
@@ -108,7 +108,7 @@ class Result:
         return (
             self.patch is not None
             and self.heldout is not None
-            and (self.heldout.target.fixed > self.heldout.target.broken)
+            and gate.significant(self.heldout.target)
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -49,7 +50,7 @@ class TorchGradient:
         self._projections = projections
         self._scale = 1.0
         self._weights = torch.from_numpy(pack.weights()).to(device)
-        self._floor = torch.from_numpy(objective.floor(control_before)).to(device)
+        self._bounds = bounds(objective, control_before, device)
 
     def __call__(self, sites: Sites, focus: Focus) -> Gains:
         """Gains under the flips, counting the probes in focus."""
@@ -98,17 +99,25 @@ class TorchGradient:
             value = gap if self._objective.metric == "token_gap" else logprob
             part = self._scale * (value * self._weights[batch.index]).sum()
         else:
-            part = -softened_harm(margin, self._floor[batch.index], self._objective).sum()
+            part = -softened_harm(margin, self._bounds[:, batch.index], self._objective).sum()
             part = part * self._objective.control_weight / len(self._pack.control)
         part.backward()
         assert x.grad is not None
         return x.grad
 
 
-def softened_harm(margin: Tensor, floor: Tensor, objective: Objective) -> Tensor:
+def bounds(objective: Objective, control_before: Scores, device: str) -> Tensor:
+    """[2, controls]: each one's floor and ceiling."""
+    both = objective.floor(control_before), objective.ceiling(control_before)
+    return torch.from_numpy(np.stack(both)).to(device)
+
+
+def softened_harm(margin: Tensor, bounds: Tensor, objective: Objective) -> Tensor:
     """[n]: what each control pays, with softplus for relu and without the indicator."""
     width = objective.softness
-    return width * F.softplus((floor - margin) / width)
+    short, weak = (width * F.softplus((bounds - margin) / width)).unbind()
+    harm: Tensor = short + objective.relief * weak
+    return harm
 
 
 def batches(probes: Sequence[Probe], chosen: Sequence[int], device: torch.device) -> list[Batch]:

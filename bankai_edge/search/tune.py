@@ -23,7 +23,7 @@ from bankai_edge.model import Model
 from bankai_edge.search.loop import Found, Limits, Watch
 from bankai_edge.search.sites import BIT, Site, Sites
 from bankai_edge.search.strategies import NAMES
-from bankai_edge.search.torch_backward import batches, softened_harm
+from bankai_edge.search.torch_backward import batches, bounds, softened_harm
 from bankai_edge.search.torch_model import KEEP_BYTES, TorchModel
 from bankai_edge.search.trial import Trial
 
@@ -64,11 +64,11 @@ class Tuner:
         search = trials[0]
         objective = search.objective
         self._share = torch.from_numpy(search.pack.weights()).to(device)
-        self._floor = torch.from_numpy(objective.floor(search.control_before)).to(device)
+        self._bounds = bounds(objective, search.control_before, device)
 
     def run(self) -> Found:
         """Train and judge until the time, the steps or the validation ends it."""
-        found, best, stale = Found(), (0.0, 0.0), 0
+        found, best, stale = Found(), (0.0, 0.0, 0.0), 0
         search, validation = self._trials
         optimiser = torch.optim.Adam(list(self._latent.values()), lr=RATE, betas=(0.9, 0.98))
         try:
@@ -90,7 +90,7 @@ class Tuner:
                 outcome = search.fitness(sites, full=True)
                 judged = validation.fitness(sites, full=True)
                 assert judged.verdict is not None
-                value = validation.value(judged.verdict), judged.j
+                value = (*validation.value(judged.verdict), judged.j)
                 self._tell(
                     "step",
                     step=step,
@@ -141,7 +141,7 @@ class Tuner:
                     share = self._share[batch.index]
                     loss = -(logprob * share).sum() * len(pack.target) / len(chosen)
                 else:
-                    harm = softened_harm(margin, self._floor[batch.index], objective).sum()
+                    harm = softened_harm(margin, self._bounds[:, batch.index], objective).sum()
                     loss = objective.control_weight * harm / len(chosen)
                 loss.backward(retain_graph=True)
 
