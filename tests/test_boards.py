@@ -200,7 +200,8 @@ def test_the_plan_is_the_engines_to_the_byte(
     kernel: str, size: tuple[int, int, int], nano_path: Path
 ) -> None:
     _, core = open_core(nano_path)
-    planned = (fit.packed_bytes(NANO, kernel), fit.state_bytes(NANO, kernel, *size))
+    layout = fit.LAYOUTS[kernel]
+    planned = (fit.packed_bytes(NANO, layout), fit.state_bytes(NANO, layout, *size))
     assert planned == core.needs(kernel, *size)
 
 
@@ -211,13 +212,13 @@ def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
         f'#include "{header}"\n#include <stdio.h>\nint main(void) {{\n'
         '    printf("%zu %zu", bk_lut_act_bytes(128), bk_lut_act_bytes(768));\n    return 0;\n}\n'
     )
-    gcc = compiler("gcc", "apt-get install gcc")
-    subprocess.run(
-        [gcc, "-std=c11", f"-I{CORE}", f"-I{KERNELS}", str(source), "-o", str(tmp_path / "sizes")],
-        check=True,
-    )
-    sizes = list(map(int, subprocess.check_output([str(tmp_path / "sizes")]).split()))
-    assert sizes == [fit.LAYOUTS["dsp"].act_bytes(cols) for cols in (128, 768)]
+    gcc, program = compiler("gcc", "apt-get install gcc"), tmp_path / "sizes"
+    for board, columns in (("nucleo-h743zi", 256), ("netduinoplus2", 128)):
+        include = [f"-I{CORE}", f"-I{KERNELS}", f"-DBK_LUT_PANEL={columns}"]
+        subprocess.run([gcc, "-std=c11", *include, str(source), "-o", str(program)], check=True)
+        layout = fit.layout_of(find(board))
+        sizes = list(map(int, subprocess.check_output([str(program)]).split()))
+        assert sizes == [layout.act_bytes(cols) for cols in (128, 768)], board
 
 
 def test_a_file_has_the_shape_that_it_is_listed_with(nano_path: Path) -> None:
@@ -311,7 +312,7 @@ def test_expected_speed_is_the_smaller_bound_and_says_what_it_assumes() -> None:
     assert one is not None and four is not None
     assert one.compute == pytest.approx(2400e6 * board.cpu.ipc / one.instructions)
     assert four.compute == pytest.approx(4 * one.compute)
-    weights = fit.packed_bytes(shape, "neon-lut")
+    weights = fit.packed_bytes(shape, fit.LAYOUTS["neon-lut"])
     assert four.bytes_read == weights + 32 * shape.kv_bytes_per_token
     assert four.bandwidth == pytest.approx(11.59e9 / four.bytes_read)
     assert (one.bound, one.tokens_per_s) == ("compute", one.compute)
