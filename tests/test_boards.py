@@ -27,6 +27,7 @@ from bankai_edge.boards import (
     load_board,
     sizes_that_fit,
 )
+from bankai_edge.boards.device import recognise
 from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.recipes import RECIPES
@@ -368,6 +369,18 @@ def test_show_tells_what_fits_and_how_to_free_the_uart() -> None:
     rows = {(row["model"], row["ram"]): row["largest_context"] for row in found["fits"]}
     assert rows["bonsai-8b", 1 << 30] == 0 < rows["bonsai-8b", 2 << 30]
     assert found["usb"] == [] and found["cpu"]["kernel"] == "neon-lut"
+
+
+def test_show_without_a_name_is_this_machine() -> None:
+    here = recognise()
+    if here is None:
+        pytest.skip("this machine's CPU is of no known kind")
+    done = run("show")
+    assert done.exit_code == 0 and done.stdout.startswith(here.name)
+    found = json.loads(run("show", "--json").stdout)
+    assert found["board"]["id"] == found["now"]["board"] == here.id
+    assert "now" not in json.loads(run("show", "rpi4", "--json").stdout)
+    assert json.loads(run("--json").stdout)["here"] == here.id
 
 
 @pytest.mark.parametrize("board", boards(), ids=lambda board: board.id)
