@@ -7,6 +7,7 @@ An environment names its folders of ports/ in `custom_ports` and may name anothe
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -39,6 +40,33 @@ def add_model() -> None:
     env.Depends("$BUILD_DIR/ports/cortex_m/model.o", str(model))
 
 
+def c_bytes(data: bytes) -> str:
+    """An initialiser."""
+    return "{" + ",".join(str(byte) for byte in data) + "}"
+
+
+def add_golden() -> None:
+    """For tests: the hashes that every CPU must reproduce, and the patch that they are of."""
+    golden = json.loads((ROOT / "tests/golden/nano.json").read_text())
+    lines = ["/* Generated from tests/golden/nano.json and the shipped arith.bkp. */",
+             "typedef struct { const char *prompt; uint8_t plain[32], arith[32]; } golden_case;",
+             "static const golden_case golden[] = {"]  # fmt: skip
+    for case in golden["cases"]:
+        plain, arith = (c_bytes(bytes.fromhex(case[name])) for name in ("plain", "arith"))
+        lines.append(f"    {{{json.dumps(case['prompt'])}, {plain}, {arith}}},")
+    patch = (ROOT / "bankai_edge/models/arith.bkp").read_bytes()
+    lines += [
+        "};",
+        f"enum {{ N_GOLDEN = {len(golden['cases'])} }};",
+        f"static const uint8_t golden_model_id[32] = {c_bytes(bytes.fromhex(golden['model_id']))};",
+        f"static const uint8_t golden_patch[{len(patch)}] = {c_bytes(patch)};",
+    ]
+    header = Path(env.subst("$BUILD_DIR")) / "generated" / "golden.h"
+    header.parent.mkdir(parents=True, exist_ok=True)
+    header.write_text("\n".join(lines) + "\n")
+    env.Append(CPPPATH=[str(header.parent)])
+
+
 chips = env.GetProjectOption("custom_ports").split()
 env.Append(
     CPPPATH=[str(FIRMWARE / "include"), *(str(PORTS / chip) for chip in chips)],
@@ -47,6 +75,8 @@ env.Append(
     CCFLAGS=[("-isystem", str(zcbor() / "include")), ("-isystem", str(zcbor() / "src"))],
 )
 add_model()
+if "test" in env.GetBuildType():
+    add_golden()
 for chip in chips:
     env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip))
 env.BuildSources("$BUILD_DIR/ports/zcbor", str(PORTS), "-<*> +<zcbor.c>")

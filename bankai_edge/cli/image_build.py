@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -240,7 +240,7 @@ def make_store(
 
 
 @contextmanager
-def _bar() -> Iterator[tuple[object, object]]:
+def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     """A progress bar on stderr over the build's steps: (begin a step, say what it waits for)."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -255,7 +255,7 @@ def _bar() -> Iterator[tuple[object, object]]:
         def step(name: str) -> None:
             progress.update(bar, completed=STEPS.index(name), description=name)
 
-        yield step, progress.console.log
+        yield step, lambda line: progress.console.print(line, highlight=False)
 
 
 def show(report: Report, recipe: Recipe, as_json: bool) -> None:

@@ -75,7 +75,7 @@ def read_kernel(deb: Path, recipe: Recipe, wanted: Sequence[str]) -> Kernel:
 
 
 def load_order(
-    wanted: Iterable[str], modules: Mapping[str, bytes], built_in: set[str], board: str
+    wanted: Iterable[str], modules: Mapping[str, bytes], built_in: Collection[str], board: str
 ) -> list[str]:
     """Module names in an order in which each finds what it depends on.
 

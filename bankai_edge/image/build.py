@@ -152,7 +152,8 @@ def _build(order: Order, cache: Cache, step: Callable[[str], None], work: Path) 
 
     step("disk")
     images = (boot_image, root_image, model_image)
-    parts = disk.layout(*(path.stat().st_size for path in images), order.data_bytes)
+    boot_bytes, root_bytes, model_bytes = (path.stat().st_size for path in images)
+    parts = disk.layout(boot_bytes, root_bytes, model_bytes, order.data_bytes)
     whole = work / "disk"
     disk.assemble(whole, parts, images, signature)
     report = Report(

@@ -5,7 +5,7 @@
 #include "bk_cortex_m.h"
 #include "bk_fault.h"
 #include "bk_port.h"
-#include "bk_semihost.h"
+#include "bk_test.h"
 
 int main(void);
 _Noreturn void bk_start_reset(void);
@@ -54,12 +54,9 @@ _Noreturn void bk_start_reset(void) {
     memset(bk_link_bss, 0, (size_t)(bk_link_bss_end - bk_link_bss));
     memcpy(bk_link_model, bk_link_model_load, (size_t)bk_link_model_copy);
     paint_stack();
-#ifdef PIO_UNIT_TESTING
-    bk_semihost_exit(main());
-#else
-    (void)main();
+    int status = main();
+    if (bk_test_exit) bk_test_exit(status);
     bk_port_reset();
-#endif
 }
 
 size_t bk_port_stack_used(void) {

@@ -1,6 +1,7 @@
 /* board.c: MPS2 with AN500: weights in RAM, so patches are XORed where they lie. */
 #include "bk_chip.h"
 #include "bk_cmsdk.h"
+#include "bk_kept.h"
 #include "bk_port.h"
 
 enum { CTX = 64, WATCHDOG_S = 30 /* an emulator may be slow */ };
@@ -21,6 +22,7 @@ const bk_board *bk_port_start(void) {
     bk_clock_start(BK_CHIP_HZ);
     bk_cmsdk_watchdog_start(BK_CHIP_HZ, WATCHDOG_S);
     bk_uart_start();
+    board.flash = bk_kept_flash(bk_link_store, 16384, 6);
     board.model_bytes = (size_t)(bk_link_model_end - bk_link_model);
     board.memory_bytes = (size_t)(bk_link_memory_end - bk_link_memory);
     return &board;

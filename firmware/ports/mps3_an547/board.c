@@ -2,6 +2,7 @@
  * reset, so they are never written: patches go through an overlay. */
 #include "bk_chip.h"
 #include "bk_cmsdk.h"
+#include "bk_kept.h"
 #include "bk_port.h"
 
 enum { CTX = 64, SLOW_HZ = 32768, WATCHDOG_S = 30 /* an emulator may be slow */ };
@@ -22,6 +23,7 @@ const bk_board *bk_port_start(void) {
     bk_clock_start(BK_CHIP_HZ);
     bk_cmsdk_watchdog_start(SLOW_HZ, WATCHDOG_S);
     bk_uart_start();
+    board.flash = bk_kept_flash(bk_link_store, 16384, 3);
     board.model_bytes = (size_t)(bk_link_model_end - bk_link_model);
     board.memory_bytes = (size_t)(bk_link_memory_end - bk_link_memory);
     return &board;

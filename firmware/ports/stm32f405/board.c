@@ -1,6 +1,7 @@
 /* board.c: STM32F405: weights in flash, so patches go through an overlay. */
 #include "bk_chip.h"
 #include "bk_cortex_m.h"
+#include "bk_kept.h"
 #include "bk_port.h"
 
 #ifndef BK_CTX
@@ -27,6 +28,7 @@ const bk_board *bk_port_start(void) {
     bk_clock_start(hz);
     bk_stm32f4_watchdog_start();
     bk_uart_start();
+    board.flash = bk_kept_flash(bk_link_store, 16384, 3);
     board.model_bytes = (size_t)(bk_link_model_end - bk_link_model);
     board.memory_bytes = (size_t)(bk_link_memory_end - bk_link_memory);
 #ifndef BK_EMULATED
