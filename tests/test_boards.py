@@ -38,7 +38,16 @@ from bankai_edge.shapes import NANO, SHAPES
 
 WHOLE = [board for board in boards() if board.cpu is not None]
 LINUX = ("aarch64", "qemu-virt", "rpi-zero2w", "rpi3", "rpi4", "rpi5", "x86-64")
-CHIPS = ("esp32-s3", "mps2-an500", "mps3-an547", "netduinoplus2", "nucleo-h743zi", "pico", "pico2")
+CHIPS = (
+    "esp32-s3",
+    "mps2-an500",
+    "mps3-an547",
+    "netduinoplus2",
+    "nucleo-h743zi",
+    "pico",
+    "pico2",
+    "stm32f405",
+)
 
 
 def run(*args: str) -> Result:
