@@ -1,4 +1,4 @@
-"""What every environment adds to its program: the chip's folders, the model, zcbor.
+"""What every environment adds to its program: the chip's folders, the store, the model, zcbor.
 
 An environment names its folders of ports/ in `custom_ports` and may name another model in
 `custom_model`. Run by PlatformIO before the platform's own script.
@@ -79,6 +79,7 @@ if "test" in env.GetBuildType():
     add_golden()
 for chip in chips:
     env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip))
+env.BuildSources("$BUILD_DIR/store", str(FIRMWARE / "store"))
 env.BuildSources("$BUILD_DIR/ports/zcbor", str(PORTS), "-<*> +<zcbor.c>")
 script = PORTS / chips[-1] / "link.ld"
 if script.is_file():

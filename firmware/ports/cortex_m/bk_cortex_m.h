@@ -42,6 +42,10 @@ extern uint8_t bk_link_model_copy[]; /* its address: bytes to copy at the start;
 extern uint8_t bk_link_memory[], bk_link_memory_end[]; /* RAM that nothing else uses */
 extern uint8_t bk_link_store[], bk_link_store_end[];   /* kept through a reset */
 
+/* ---- the kernels of cython_ext/kernels/cortex_m ---- */
+
+extern const struct bk_kernel bk_kernel_dsp, bk_kernel_mve;
+
 /* ---- the shared code, for a chip's bk_port_start ---- */
 
 void bk_clock_start(uint32_t core_hz); /* SysTick, one interrupt a millisecond */
