@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef BK_CTX
+#define BK_CTX 48 /* tokens of context */
+#endif
+
 #define BK_REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
 #define BK_SYST_CSR BK_REG(0xE000E010)

@@ -4,7 +4,7 @@
 #include "bk_flash_ram.h"
 #include "bk_port.h"
 
-enum { CTX = 64, SECTOR_BYTES = 16384, N_SECTORS = 8, WATCHDOG_S = 30 /* an emulator may be slow */ };
+enum { SECTOR_BYTES = 16384, N_SECTORS = 8, WATCHDOG_S = 30 /* an emulator may be slow */ };
 
 void bk_chip_early(void) {}
 
@@ -18,7 +18,7 @@ const bk_board *bk_port_start(void) {
         .writable = true,
         .kernel = &bk_kernel_dsp,
         .memory = bk_link_memory,
-        .ctx = CTX,
+        .ctx = BK_CTX,
         .flash = &store.flash,
     };
     bk_clock_start(BK_CHIP_HZ);

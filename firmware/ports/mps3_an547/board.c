@@ -5,7 +5,7 @@
 #include "bk_flash_ram.h"
 #include "bk_port.h"
 
-enum { CTX = 64, SECTOR_BYTES = 16384, N_SECTORS = 4, SLOW_HZ = 32768, WATCHDOG_S = 30 /* an emulator may be slow */ };
+enum { SECTOR_BYTES = 16384, N_SECTORS = 4, SLOW_HZ = 32768, WATCHDOG_S = 30 /* an emulator may be slow */ };
 
 void bk_chip_early(void) {}
 
@@ -19,7 +19,7 @@ const bk_board *bk_port_start(void) {
         .writable = false,
         .kernel = &bk_kernel_scalar,
         .memory = bk_link_memory,
-        .ctx = CTX,
+        .ctx = BK_CTX,
         .flash = &store.flash,
     };
     bk_clock_start(BK_CHIP_HZ);

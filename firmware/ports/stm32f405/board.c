@@ -5,10 +5,6 @@
 #include "bk_flash_stm32f4.h"
 #include "bk_port.h"
 
-#ifndef BK_CTX
-#define BK_CTX 48
-#endif
-
 void bk_chip_early(void) {}
 
 const bk_board *bk_port_start(void) {
