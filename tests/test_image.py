@@ -22,11 +22,11 @@ from test_core_c import missing
 from bankai_edge import boards
 from bankai_edge.cli.image_build import make_store
 from bankai_edge.cli.main import main
-from bankai_edge.errors import BankaiError, IncompatibleError
+from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError
 from bankai_edge.image import boot, disk, elf, packages, programs, rootfs
 from bankai_edge.image.recipes import RECIPES, UART0, UART0_PINS, UART1, recipe_of
 from bankai_edge.models import ARITH
-from bankai_edge.patch import decode, encode
+from bankai_edge.patch import decode, encode, keys
 
 MIB = 1 << 20
 WHEN = 1_700_000_000
@@ -505,3 +505,15 @@ def test_patches_that_are_not_for_the_model_stop_the_build(tmp_path: Path, nano_
         make_store(tmp_path / "store", nano_path, folder, (), ())
     with pytest.raises(IncompatibleError, match="absent is not for this image"):
         make_store(tmp_path / "store2", nano_path, None, ("absent",), ())
+
+
+def test_a_device_that_wants_signatures_begins_with_signed_patches(
+    tmp_path: Path, nano_path: Path
+) -> None:
+    pytest.importorskip("cryptography")
+    _, public = keys.new(tmp_path / "keys", "me")
+    folder = tmp_path / "patches"
+    folder.mkdir()
+    shutil.copy(ARITH, folder)
+    with pytest.raises(SignatureError, match="arith is not for this image"):
+        make_store(tmp_path / "store", nano_path, folder, (), (public,))
