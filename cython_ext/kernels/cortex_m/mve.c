@@ -108,8 +108,15 @@ static float one_row(const uint8_t *p, const int16_t *tables, const bk_act_block
     return y;
 }
 
+/* As the scalar kernel does it. */
+static void plain_gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint32_t row1) {
+    size_t row_bytes = bk_q1_row_bytes(w->cols);
+    for (uint32_t r = row0; r < row1; r++) y[r] = bk_act_row(w->data + r * row_bytes, w->cols, act);
+}
+
 static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint32_t row1) {
     uint32_t row_bytes = (uint32_t)bk_q1_row_bytes(w->cols);
+    bk_mve_watch();
     for (uint32_t r = row0; r < row1; r++) y[r] = 0.0f;
     for (uint32_t i = 0; i * BK_LUT_PANEL < w->cols; i++) {
         const uint8_t *p = w->data + row0 * row_bytes + (size_t)i * BK_LUT_BLOCKS * BK_Q1_BYTES;
@@ -121,6 +128,8 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
             four_rows(p, row_bytes, tables, info, end, y + r);
         for (; r < row1; r++, p += row_bytes) y[r] = one_row(p, tables, info, end, y[r]);
     }
+    float32x4_t last = vdupq_n_f32(0);
+    if (bk_mve_lost(&last)) plain_gemv(w, act, y, row0, row1);
 }
 
 /* A shadow row of a narrow matrix finds the tables of the product before it. */
