@@ -1,12 +1,13 @@
 """Cross-build the aarch64 wheel, check it, and run the Python tests on emulated Raspberry Pis.
 
     pip install ".[cross]"; apt-get install qemu-user
-    python tools/build_aarch64.py            dist/bankai_edge-...-manylinux_2_17_aarch64.whl
+    python tools/build_aarch64.py            dist/bankai_edge-...-cp311-abi3-manylinux_...whl
     python tools/build_aarch64.py --test     and run the tests with it under QEMU's user mode
 
-Needs Debian 12 and Python 3.11, which is also Raspberry Pi OS's. The arm64 Python that the tests
-run on is unpacked, never installed, below build/aarch64: packages come from the host's own apt
-sources by way of a separate apt state, and no maintainer script runs.
+One wheel serves CPython 3.11 and everything newer, so both Raspberry Pi OS's 3.11 and its 3.13: its
+modules keep to the stable ABI, which abi3audit judges. Needs Debian 12 and Python 3.11. The arm64
+Python that the tests run on is unpacked, never installed, below build/aarch64: packages come from
+the host's own apt sources by way of a separate apt state, and no maintainer script runs.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ WORK = cross.ROOT / "build" / "aarch64"
 ROOT = WORK / "root"
 SITE = WORK / "site"
 TRIPLE = "aarch64-linux-gnu"
+SUFFIX = ".abi3.so"
 GLIBC = 28  # minor version: Debian 10 and everything newer
 MACHINE_AARCH64 = 183  # e_machine of an ELF header
 KERNELS = ("neon-lut", "neon-sdot", "neon-popcount", "scalar")
@@ -118,17 +120,19 @@ def build_wheel(out: Path) -> Path:
     }
     subprocess.run(
         [sys.executable, "-m", "build", "-n", "-x", "-w", "-o", str(fresh),
-         f"-Csetup-args=--cross-file={write_cross_file()}", str(cross.ROOT)],
+         "-Csetup-args=-Dstable_abi=true", f"-Csetup-args=--cross-file={write_cross_file()}",
+         str(cross.ROOT)],
         check=True, env=env,
     )  # fmt: skip
     (wheel,) = fresh.glob("*.whl")
     glibc = check_wheel(wheel)
     subprocess.run(
-        [sys.executable, "-m", "wheel", "tags", "--remove",
-         f"--platform-tag=manylinux_2_{glibc}_aarch64", str(wheel)],
+        [sys.executable, "-m", "wheel", "tags", "--remove", "--python-tag=cp311",
+         "--abi-tag=abi3", f"--platform-tag=manylinux_2_{glibc}_aarch64", str(wheel)],
         check=True,
     )  # fmt: skip
     (tagged,) = fresh.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "abi3audit", "--strict", str(tagged)], check=True)
     out.mkdir(exist_ok=True)
     return Path(shutil.copy(tagged, out))
 
@@ -149,8 +153,8 @@ def check_wheel(wheel: Path) -> int:
             machine = int.from_bytes(elf[18:20], "little")
             if elf[:5] != b"\x7fELF\x02" or machine != MACHINE_AARCH64:
                 raise ValueError(f"{name} is for ELF machine {machine}, not {MACHINE_AARCH64}")
-            if not name.endswith(f"-{TRIPLE}.so"):
-                raise ValueError(f"{name} does not end in -{TRIPLE}.so: no Python would import it")
+            if not name.endswith(SUFFIX):
+                raise ValueError(f"{name} is not {SUFFIX}: not every Python would import it")
             asked = [int(minor) for minor in re.findall(rb"GLIBC_2\.(\d+)", elf)]
             newest = max(newest, *asked)
     if newest > GLIBC:
