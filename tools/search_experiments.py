@@ -31,7 +31,7 @@ BASE = Job(
 def outcome(job: Job, model: Model) -> Found:
     """One search, judged on held-out items whether or not validation would ship it."""
     result = search(job, lambda event: None)
-    plan = goals.load(job.targets, job.controls, model.tokenizer, job.seed, job.sizes)
+    plan = goals.load(job.targets, job.controls, model.tokenizer, job.seed, job.packs)
     patches = [encode(result.patch)] if result.patch else as_bytes(result.found.sites)
     return {
         "flips": len(result.found.sites),

@@ -24,10 +24,13 @@ HEADER_BYTES = 40  # of a file, per token of the vocabulary: texts, types, merge
 @dataclass(frozen=True)
 class Layout:
     """A kernel's own copy of the weights: rows are padded to whole tiles (0: it reads the file's
-    layout); `tables` are bytes that it adds to each 128 quantised activations."""
+    layout); `tables` are bytes that it adds to each 128 quantised activations, for at most `panel`
+    times 128 of them; `own` bytes it adds once."""
 
     tile: int
     tables: int = 0
+    panel: int = 1 << 31
+    own: int = 0
 
     def matrix_bytes(self, rows: int, cols: int) -> int:
         """Bytes of one packed matrix."""
@@ -39,7 +42,8 @@ class Layout:
     def act_bytes(self, cols: int) -> int:
         """Bytes of one quantised vector."""
         blocks = cols // GROUP
-        return _round64(_round64(cols + blocks * 8) + blocks * self.tables)
+        tables = self.own + min(blocks, self.panel) * self.tables
+        return _round64(_round64(cols + blocks * 8) + tables)
 
 
 LAYOUTS = {
@@ -52,7 +56,7 @@ LAYOUTS = {
     "neon-sdot": Layout(16),
     "neon-popcount": Layout(16, 128),
     "scalar": Layout(0),
-    "dsp": Layout(0, 1024),
+    "dsp": Layout(0, 8192, panel=2, own=64),
     "mve": Layout(0),
 }
 
@@ -164,7 +168,7 @@ def fits(
         state = state_bytes(shape, kernel, ctx, FIRMWARE_BATCH, 1)
         reserved = memory.reserved
         weights = 0 if memory.weights == "flash" else file_bytes
-        others = 16 * shape.vocab + 4 * shape.vocab  # the tokenizer's tables; logits
+        others = 17 * shape.vocab  # the tokenizer's tables, 13 bytes a token; logits
     kv = shape.kv_bytes_per_token * ctx
     return Fit(
         board=board.id,

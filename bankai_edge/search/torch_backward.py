@@ -41,9 +41,10 @@ class TorchGradient:
         device: str = "cpu",
         threads: int = 1,
         keep_bytes: int = KEEP_BYTES,
+        dtype: torch.dtype | None = None,
     ) -> None:
         torch.set_num_threads(threads)
-        self._torch = TorchModel(model, device, keep_bytes)
+        self._torch = TorchModel(model, device, keep_bytes, dtype)
         self._pack = pack
         self._objective = objective
         self._granularity: Granularity = granularity
@@ -77,7 +78,8 @@ class TorchGradient:
             for p in self._projections:
                 w = weights[NAMES[p]]
                 assert w.grad is not None
-                part = reduced(-2 * w.detach() * w.grad, self._granularity, layer, p, sites)
+                gain = w.grad.mul_(w.detach()).mul_(-2)
+                part = reduced(gain, self._granularity, layer, p, sites)
                 best += part.best
                 undoing.update(part.undoing)
         return Gains(best, undoing)

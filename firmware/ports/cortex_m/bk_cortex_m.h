@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef BK_CTX
+#define BK_CTX 48 /* tokens of context */
+#endif
+
 #define BK_REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
 #define BK_SYST_CSR BK_REG(0xE000E010)
@@ -41,6 +45,10 @@ extern uint8_t bk_link_model_load[], bk_link_model[], bk_link_model_end[];
 extern uint8_t bk_link_model_copy[]; /* its address: bytes to copy at the start; 0: used in place */
 extern uint8_t bk_link_memory[], bk_link_memory_end[]; /* RAM that nothing else uses */
 extern uint8_t bk_link_store[], bk_link_store_end[];   /* kept through a reset */
+
+/* ---- the kernels of cython_ext/kernels/cortex_m ---- */
+
+extern const struct bk_kernel bk_kernel_dsp, bk_kernel_mve;
 
 /* ---- the shared code, for a chip's bk_port_start ---- */
 
