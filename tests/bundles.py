@@ -85,6 +85,10 @@ def own_wheel(out: Path) -> Path:
         for path in sorted(walk(package))
         if "__pycache__" not in path.parts
     ]
+    installed = {name for name, _ in files}
+    for path in sorted((Path(__file__).parent.parent / "boards").glob("*.toml")):
+        if f"bankai_edge/boards/{path.name}" not in installed:  # a build folder's are elsewhere
+            files.append((f"bankai_edge/boards/{path.name}", path.read_bytes()))
     metadata = f"Metadata-Version: 2.1\nName: bankai-edge\nVersion: {__version__}\n"
     metadata += "".join(f"Requires-Dist: {name}\n" for name in REQUIRED[:5])
     return write_wheel(

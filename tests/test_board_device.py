@@ -241,6 +241,8 @@ def test_a_known_boards_decode_stands_beside_what_was_computed(own: Path, tmp_pa
     decode, prefill = compare.rows([board_report.read(pi)])
     assert decode.of_computed is not None and 0.3 < decode.of_computed < 0.7
     assert prefill.of_computed is None
+    virtual = changed(own, tmp_path / "virt.json", board_id="qemu-virt")
+    assert any("emulated" in said for said in compare.remarks([board_report.read(virtual)]))
 
 
 @pytest.mark.parametrize(

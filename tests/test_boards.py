@@ -27,6 +27,7 @@ from bankai_edge.boards import (
     load_board,
     sizes_that_fit,
 )
+from bankai_edge.boards.device import recognise
 from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.recipes import RECIPES
@@ -37,7 +38,16 @@ from bankai_edge.shapes import NANO, SHAPES
 
 WHOLE = [board for board in boards() if board.cpu is not None]
 LINUX = ("aarch64", "qemu-virt", "rpi-zero2w", "rpi3", "rpi4", "rpi5", "x86-64")
-CHIPS = ("esp32-s3", "mps2-an500", "mps3-an547", "netduinoplus2", "nucleo-h743zi", "pico", "pico2")
+CHIPS = (
+    "esp32-s3",
+    "mps2-an500",
+    "mps3-an547",
+    "netduinoplus2",
+    "nucleo-h743zi",
+    "pico",
+    "pico2",
+    "stm32f405",
+)
 
 
 def run(*args: str) -> Result:
@@ -200,7 +210,8 @@ def test_the_plan_is_the_engines_to_the_byte(
     kernel: str, size: tuple[int, int, int], nano_path: Path
 ) -> None:
     _, core = open_core(nano_path)
-    planned = (fit.packed_bytes(NANO, kernel), fit.state_bytes(NANO, kernel, *size))
+    layout = fit.LAYOUTS[kernel]
+    planned = (fit.packed_bytes(NANO, layout), fit.state_bytes(NANO, layout, *size))
     assert planned == core.needs(kernel, *size)
 
 
@@ -211,13 +222,13 @@ def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
         f'#include "{header}"\n#include <stdio.h>\nint main(void) {{\n'
         '    printf("%zu %zu", bk_lut_act_bytes(128), bk_lut_act_bytes(768));\n    return 0;\n}\n'
     )
-    gcc = compiler("gcc", "apt-get install gcc")
-    subprocess.run(
-        [gcc, "-std=c11", f"-I{CORE}", f"-I{KERNELS}", str(source), "-o", str(tmp_path / "sizes")],
-        check=True,
-    )
-    sizes = list(map(int, subprocess.check_output([str(tmp_path / "sizes")]).split()))
-    assert sizes == [fit.LAYOUTS["dsp"].act_bytes(cols) for cols in (128, 768)]
+    gcc, program = compiler("gcc", "apt-get install gcc"), tmp_path / "sizes"
+    for board, columns in (("nucleo-h743zi", 256), ("netduinoplus2", 128)):
+        include = [f"-I{CORE}", f"-I{KERNELS}", f"-DBK_LUT_PANEL={columns}"]
+        subprocess.run([gcc, "-std=c11", *include, str(source), "-o", str(program)], check=True)
+        layout = fit.layout_of(find(board))
+        sizes = list(map(int, subprocess.check_output([str(program)]).split()))
+        assert sizes == [layout.act_bytes(cols) for cols in (128, 768)], board
 
 
 def test_a_file_has_the_shape_that_it_is_listed_with(nano_path: Path) -> None:
@@ -311,7 +322,7 @@ def test_expected_speed_is_the_smaller_bound_and_says_what_it_assumes() -> None:
     assert one is not None and four is not None
     assert one.compute == pytest.approx(2400e6 * board.cpu.ipc / one.instructions)
     assert four.compute == pytest.approx(4 * one.compute)
-    weights = fit.packed_bytes(shape, "neon-lut")
+    weights = fit.packed_bytes(shape, fit.LAYOUTS["neon-lut"])
     assert four.bytes_read == weights + 32 * shape.kv_bytes_per_token
     assert four.bandwidth == pytest.approx(11.59e9 / four.bytes_read)
     assert (one.bound, one.tokens_per_s) == ("compute", one.compute)
@@ -367,6 +378,18 @@ def test_show_tells_what_fits_and_how_to_free_the_uart() -> None:
     rows = {(row["model"], row["ram"]): row["largest_context"] for row in found["fits"]}
     assert rows["bonsai-8b", 1 << 30] == 0 < rows["bonsai-8b", 2 << 30]
     assert found["usb"] == [] and found["cpu"]["kernel"] == "neon-lut"
+
+
+def test_show_without_a_name_is_this_machine() -> None:
+    here = recognise()
+    if here is None:
+        pytest.skip("this machine's CPU is of no known kind")
+    done = run("show")
+    assert done.exit_code == 0 and done.stdout.startswith(here.name)
+    found = json.loads(run("show", "--json").stdout)
+    assert found["board"]["id"] == found["now"]["board"] == here.id
+    assert "now" not in json.loads(run("show", "rpi4", "--json").stdout)
+    assert json.loads(run("--json").stdout)["here"] == here.id
 
 
 @pytest.mark.parametrize("board", boards(), ids=lambda board: board.id)

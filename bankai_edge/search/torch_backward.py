@@ -53,6 +53,11 @@ class TorchGradient:
         self._weights = torch.from_numpy(pack.weights()).to(device)
         self._bounds = bounds(objective, control_before, device)
 
+    @property
+    def dtype(self) -> str:
+        """In what matrices are multiplied."""
+        return str(self._torch.dtype).removeprefix("torch.")
+
     def __call__(self, sites: Sites, focus: Focus) -> Gains:
         """Gains under the flips, counting the probes in focus."""
         self._scale = focus.scale

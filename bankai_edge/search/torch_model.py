@@ -49,7 +49,7 @@ class TorchModel:
         keep_bytes: int = KEEP_BYTES,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """`dtype` of the matrices: float32 or bfloat16; None chooses."""
+        """`dtype` of matrices and products: float32 or bfloat16; None chooses."""
         self.shape = model.shape
         self.device = torch.device(device)
         self._data = np.frombuffer(model.mapped, np.uint8)
@@ -58,8 +58,9 @@ class TorchModel:
         }
         s = self.shape
         n = s.layers * s.hidden * (2 * (s.heads + s.kv_heads) * s.head_dim + 3 * s.ffn)
-        half = 4 * n > keep_bytes and _multiplies_bfloat16(self.device)
+        half = 4 * n > keep_bytes and multiplies_bfloat16(self.device)
         self.dtype = dtype or (torch.bfloat16 if half else torch.float32)
+        self.products = self.dtype
         kept = n * self.dtype.itemsize
         self._kept: dict[int, Weights] | None = {} if kept <= keep_bytes else None
         signs = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
@@ -114,9 +115,9 @@ class TorchModel:
         s, (n, length, _) = self.shape, x.shape
         cos, sin = self._angles(length)
         h = F.rms_norm(x, (s.hidden,), w["attn_norm"], s.rms_eps)
-        q = _linear(h, w["attn_q"]).view(n, length, s.heads, s.head_dim)
-        k = _linear(h, w["attn_k"]).view(n, length, s.kv_heads, s.head_dim)
-        v = _linear(h, w["attn_v"]).view(n, length, s.kv_heads, s.head_dim)
+        q = self._linear(h, w["attn_q"]).view(n, length, s.heads, s.head_dim)
+        k = self._linear(h, w["attn_k"]).view(n, length, s.kv_heads, s.head_dim)
+        v = self._linear(h, w["attn_v"]).view(n, length, s.kv_heads, s.head_dim)
         q = _rotate(F.rms_norm(q, (s.head_dim,), w["attn_q_norm"], s.rms_eps), cos, sin)
         k = _rotate(F.rms_norm(k, (s.head_dim,), w["attn_k_norm"], s.rms_eps), cos, sin)
         group = s.heads // s.kv_heads
@@ -126,16 +127,16 @@ class TorchModel:
             v.transpose(1, 2).repeat_interleave(group, 1),
             is_causal=True,
         )
-        x = x + _linear(mixed.transpose(1, 2).flatten(2), w["attn_output"])
+        x = x + self._linear(mixed.transpose(1, 2).flatten(2), w["attn_output"])
         h = F.rms_norm(x, (s.hidden,), w["ffn_norm"], s.rms_eps)
-        h = F.silu(_linear(h, w["ffn_gate"])) * _linear(h, w["ffn_up"])
-        return x + _linear(h, w["ffn_down"])
+        h = F.silu(self._linear(h, w["ffn_gate"])) * self._linear(h, w["ffn_up"])
+        return x + self._linear(h, w["ffn_down"])
 
     def answers(self, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(log-probability, least margin, gap) of each text's answer, [n] each."""
         chosen = x[batch.rows, batch.at]  # [answer tokens, hidden]
         chosen = F.rms_norm(chosen, (self.shape.hidden,), self.out_norm, self.shape.rms_eps)
-        logits = _linear(chosen, self.head).double()
+        logits = self._linear(chosen, self.head).double()
         right = logits.gather(1, batch.answer[:, None])[:, 0]
         margin = right - logits.scatter(1, batch.answer[:, None], -torch.inf).amax(1)
         n = len(batch.index)
@@ -146,6 +147,9 @@ class TorchModel:
         gap = right[first] - logits[first, batch.rival]
         return logprob, least, gap
 
+    def _linear(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(x.to(self.products), weight.to(self.products)).float()
+
     def _angles(self, length: int) -> tuple[Tensor, Tensor]:
         turns = torch.arange(length, dtype=torch.float64)[:, None] * self._turns
         angle = 2 * math.pi * torch.frac(turns)
@@ -153,11 +157,7 @@ class TorchModel:
         return cos.float()[:, None].to(self.device), sin.float()[:, None].to(self.device)
 
 
-def _linear(x: Tensor, weight: Tensor) -> Tensor:
-    return F.linear(x.to(weight.dtype), weight).float()
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
+def multiplies_bfloat16(device: torch.device) -> bool:
     """Is that faster than float32 there? Elsewhere PyTorch emulates it, slowly."""
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # no public name for it yet
     return device.type != "cpu" or bool(known and known())

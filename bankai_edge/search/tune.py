@@ -24,15 +24,15 @@ from bankai_edge.search.loop import Found, Limits, Watch
 from bankai_edge.search.sites import BIT, Site, Sites
 from bankai_edge.search.strategies import NAMES
 from bankai_edge.search.torch_backward import batches, bounds, softened_harm
-from bankai_edge.search.torch_model import KEEP_BYTES, TorchModel
+from bankai_edge.search.torch_model import KEEP_BYTES, TorchModel, multiplies_bfloat16
 from bankai_edge.search.trial import Trial
 
 RATE = 0.05  # of a latent's own scale, a step
 STEPS = 400
-JUDGED_EVERY = 10
+JUDGED_EVERY = 20
 TARGETS, CONTROLS = 96, 48  # probes of a step; as many controls again of those in danger
 BITS_OF_A_FLIP = 11  # a first guess; the encoder says later
-STALE = 8  # judgements without a better validation
+STALE = 5  # judgements without a better validation
 
 
 class Tuner:
@@ -48,6 +48,8 @@ class Tuner:
                              next_step="Use --strategy gradient")  # fmt: skip
         torch.set_num_threads(threads)
         self._torch = TorchModel(model, device, dtype=torch.float32)
+        if multiplies_bfloat16(self._torch.device):
+            self._torch.products = torch.bfloat16
         self._trials, self._limits, self._watch = trials, limits, watch
         self._rng = np.random.default_rng([seed, 11])
         self._began = time.monotonic()

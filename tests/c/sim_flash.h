@@ -14,14 +14,20 @@
 #include "bk_flash.h"
 #include "check.h"
 
-enum { SIM_ERASED = 0, SIM_PROGRAMMED = 1, SIM_WEAK = 2, SIM_BYTES_MAX = 512 * 1024 };
+enum { SIM_ERASED = 0, SIM_PROGRAMMED = 1, SIM_WEAK = 2, SIM_BYTES_MAX = 512 * 1024,
+       SIM_WEAK_MAX = 8 };
+
+typedef struct {
+    bool there;
+    uint32_t at;
+    uint8_t wanted[32]; /* what it was to hold */
+} sim_weak;
 
 typedef struct {
     uint32_t erases[16];
     bool torn[16];        /* sectors whose erase was interrupted */
-    uint32_t weak_at;     /* the weak unit, while `weak` */
-    bool weak;
-    uint8_t wanted[32];   /* what the weak unit was to hold */
+    sim_weak weak[SIM_WEAK_MAX];
+    uint32_t weak_n;      /* so many there were; older ones stay as they last read */
     uint8_t mem[SIM_BYTES_MAX];
     uint8_t used[SIM_BYTES_MAX]; /* [bytes / unit] */
 } sim_medium;
@@ -65,16 +71,25 @@ static void sim_waver(sim *f, uint8_t *p, const uint8_t *wanted, uint32_t n) {
 static void sim_cut_program(sim *f, uint32_t at, const uint8_t *p) {
     uint32_t unit = f->flash.unit;
     uint8_t *used = &f->m.used[at / unit];
-    switch (sim_random(f) % 8) {
+    uint32_t fate = sim_random(f) % 8;
+    switch (*used == SIM_WEAK ? 7 : fate) {
     case 0: break;
     case 1: memcpy(f->m.mem + at, p, unit); *used = SIM_PROGRAMMED; break;
     case 2: sim_noise(f, f->m.mem + at, unit); *used = SIM_PROGRAMMED; break;
-    default:
-        f->m.weak = true;
-        f->m.weak_at = at;
-        memcpy(f->m.wanted, p, unit);
+    default: {
+        sim_weak *weak = &f->m.weak[f->m.weak_n++ % SIM_WEAK_MAX];
+        weak->there = true;
+        weak->at = at;
+        memcpy(weak->wanted, p, unit);
         *used = SIM_WEAK;
     }
+    }
+}
+
+/* Units in from..to are weak no more. */
+static void sim_firm(sim *f, uint32_t from, uint32_t to) {
+    for (uint32_t i = 0; i < SIM_WEAK_MAX; i++)
+        if (f->m.weak[i].at >= from && f->m.weak[i].at < to) f->m.weak[i].there = false;
 }
 
 static int sim_program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
@@ -84,7 +99,8 @@ static int sim_program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
         f->violations++;
     for (; n; at += unit, p += unit, n -= unit) {
         uint8_t *used = &f->m.used[at / unit];
-        if (*used == SIM_PROGRAMMED || f->m.torn[at / f->flash.sector_bytes]) f->violations++;
+        if (*used == SIM_PROGRAMMED || f->m.torn[at / f->flash.sector_bytes])
+            f->violations++;
         if (f->left >= 0 && f->left-- == 0) {
             sim_cut_program(f, at, p);
             longjmp(f->cut, 1);
@@ -97,7 +113,7 @@ static int sim_program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
         if (*used == SIM_WEAK) { /* it read as blank, and cannot be told from that */
             f->weak_met++;
             sim_noise(f, f->m.mem + at, unit);
-            f->m.weak = f->m.weak && f->m.weak_at != at;
+            sim_firm(f, at, at + unit);
             *used = SIM_PROGRAMMED;
             return -1;
         }
@@ -134,14 +150,17 @@ static int sim_erase(void *self, uint32_t sector) {
     memset(f->m.mem + sector * bytes, 0xff, bytes);
     memset(f->m.used + sector * bytes / f->flash.unit, SIM_ERASED, bytes / f->flash.unit);
     f->m.torn[sector] = false;
-    if (f->m.weak && f->m.weak_at / bytes == sector) f->m.weak = false;
+    sim_firm(f, sector * bytes, (sector + 1) * bytes);
     return 0;
 }
 
 /* Power again: what is weak reads as it likes. A torn sector only loses more. */
 static void sim_restart(sim *f) {
     f->left = -1;
-    if (f->m.weak) sim_waver(f, f->m.mem + f->m.weak_at, f->m.wanted, f->flash.unit);
+    for (uint32_t i = 0; i < SIM_WEAK_MAX; i++) {
+        const sim_weak *weak = &f->m.weak[i];
+        if (weak->there) sim_waver(f, f->m.mem + weak->at, weak->wanted, f->flash.unit);
+    }
     for (uint32_t i = 0; i < f->flash.n_sectors; i++)
         if (f->m.torn[i] && sim_random(f) % 2) sim_tear(f, i);
 }

@@ -38,8 +38,8 @@ typedef struct {
 
 static uint32_t size_of(const sim *f, uint32_t name, uint32_t version) {
     uint32_t most = bk_store_max_bytes(&f->flash);
-    uint32_t n = 1 + (name * 7919u + version * 104729u) % (most / 4);
-    return version % 16 == 7 ? most : n;
+    uint32_t range = most / 4 < 700 ? most / 4 : 700;
+    return version % 16 == 7 ? most : 1 + (name * 7919u + version * 104729u) % range;
 }
 
 static uint32_t sequence_of(uint32_t version) { return version * 37 % 101; }

@@ -18,8 +18,7 @@
 /* The 256 sums of eight columns, to[-256..0), from the last (all bits set) down. Entries 16 m + 0..15
  * are eight registers; the step from m to m - 1 subtracts one number from them all: 2 q[4 + k] less
  * those of the lower bits that turn from 0 to 1. */
-static inline void build_table(const int8_t *q, int16_t *to) {
-    uint32_t d;
+static __attribute__((noinline)) void build_table(const int8_t *q, int16_t *to) {
 #define STEP(d)                                                                             \
     "ssub16 r3, r3, " d "\n\tssub16 r4, r4, " d "\n\tssub16 r5, r5, " d "\n\t"               \
     "ssub16 r6, r6, " d "\n\tssub16 r8, r8, " d "\n\tssub16 r9, r9, " d "\n\t"               \
@@ -29,11 +28,11 @@ static inline void build_table(const int8_t *q, int16_t *to) {
     __asm__ volatile(
         "ldrd r3, r4, [%[q]]\n\t"
         /* pairs of columns (0, 2), (1, 3), (4, 6), (5, 7) */
-        "sxtb16 r0, r3\n\tsxtb16 r1, r3, ror #8\n\tsxtb16 r2, r4\n\tsxtb16 %[d], r4, ror #8\n\t"
+        "sxtb16 r0, r3\n\tsxtb16 r1, r3, ror #8\n\tsxtb16 r2, r4\n\tsxtb16 %[q], r4, ror #8\n\t"
         /* the sum of all, twice */
-        "sadd16 r11, r0, r1\n\tsadd16 r10, r2, %[d]\n\tsadd16 r11, r11, r10\n\t"
+        "sadd16 r11, r0, r1\n\tsadd16 r10, r2, %[q]\n\tsadd16 r11, r11, r10\n\t"
         "ror r10, r11, #16\n\tsadd16 r11, r11, r10\n\t"
-        "sadd16 r0, r0, r0\n\tsadd16 r1, r1, r1\n\tsadd16 r2, r2, r2\n\tsadd16 %[d], %[d], %[d]\n\t"
+        "sadd16 r0, r0, r0\n\tsadd16 r1, r1, r1\n\tsadd16 r2, r2, r2\n\tsadd16 %[q], %[q], %[q]\n\t"
         /* entries 254 and 255, then those without column 1, 2, 3 */
         "uxth r3, r0\n\tssub16 r11, r11, r3\n\t"
         "pkhbt r3, r1, r1, lsl #16\n\tssub16 r10, r11, r3\n\t"
@@ -41,13 +40,13 @@ static inline void build_table(const int8_t *q, int16_t *to) {
         "pkhtb r3, r1, r1, asr #16\n\tssub16 r6, r11, r3\n\tssub16 r5, r10, r3\n\t"
         "ssub16 r4, r9, r3\n\tssub16 r3, r8, r3\n\t"
         /* steps: columns 4, 5 - 4, 6 - (5 + 4), 7 - (6 + 5 + 4) */
-        "pkhbt r0, r2, r2, lsl #16\n\tpkhbt r1, %[d], %[d], lsl #16\n\t"
-        "pkhtb r2, r2, r2, asr #16\n\tpkhtb %[d], %[d], %[d], asr #16\n\t"
-        "ssub16 %[d], %[d], r0\n\tssub16 %[d], %[d], r1\n\tssub16 %[d], %[d], r2\n\t"
+        "pkhbt r0, r2, r2, lsl #16\n\tpkhbt r1, %[q], %[q], lsl #16\n\t"
+        "pkhtb r2, r2, r2, asr #16\n\tpkhtb %[q], %[q], %[q], asr #16\n\t"
+        "ssub16 %[q], %[q], r0\n\tssub16 %[q], %[q], r1\n\tssub16 %[q], %[q], r2\n\t"
         "ssub16 r2, r2, r0\n\tssub16 r2, r2, r1\n\tssub16 r1, r1, r0\n\t"
-        FOUR STEP("r2") FOUR STEP("%[d]") FOUR STEP("r2") FOUR
-        : [to] "+&r"(to), [d] "=&r"(d)
-        : [q] "r"(q)
+        FOUR STEP("r2") FOUR STEP("%[q]") FOUR STEP("r2") FOUR
+        : [to] "+&r"(to), [q] "+&r"(q)
+        :
         : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "memory");
 #undef FOUR
 #undef STORE
