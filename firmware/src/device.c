@@ -111,13 +111,19 @@ static int upload_begin(void *self, const char *name, uint32_t total) {
     bk_device *d = self;
     bk_store_abort(&d->store);
     int rc = bk_store_begin(&d->store, name, total);
-    if (rc == BK_RC_NO_SPACE || rc == BK_RC_TOO_LARGE) {
+    if (rc == BK_RC_TOO_LARGE) {
         bk_say s = start_detail(d);
-        bk_say_text(&s, "the store has no room for ");
-        bk_say_text(&s, name);
-        bk_say_text(&s, ", which needs ");
         bk_say_uint(&s, total);
-        bk_say_text(&s, " bytes");
+        bk_say_text(&s, " bytes; at most ");
+        bk_say_uint(&s, bk_store_max_bytes(d->board->flash));
+        return rc;
+    }
+    if (rc == BK_RC_NO_SPACE) {
+        bk_say s = start_detail(d);
+        bk_say_text(&s, "the store is full: ");
+        bk_say_text(&s, name);
+        bk_say_text(&s, " needs ");
+        bk_say_uint(&s, total);
         return rc;
     }
     (void)start_detail(d);
