@@ -194,7 +194,8 @@ def pip_agrees(system: System, bundle: Path) -> None:
         arm64.unpack_also(*PIP)
     shown(
         emulated(system, "-m", "pip", "install", "--no-index", "--find-links", wheels,
-                 "--target", target, "--no-compile", "--disable-pip-version-check", "--root-user-action=ignore",
+                 "--target", target, "--no-compile", "--disable-pip-version-check",
+                 "--root-user-action=ignore",
                  "bankai-edge[sign]"),
         "python3 -m pip install --no-index --find-links wheels 'bankai-edge[sign]'",
     )  # fmt: skip
