@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from agents import make_patch
 from firmware.board import client_of
 from firmware.qemu import CHIPS, Chip, QemuBoard, programs
-from firmware.suite import Suite
+from firmware.suite import Suite, run, smpmgr
 
 from bankai_edge.model import Model
 
@@ -63,3 +65,11 @@ def test_a_power_cut_empties_a_store_in_ram(board: QemuBoard, scramble: Path) ->
         assert client.list() == [] and client.info()["active"] == []
         client.push("scramble", scramble.read_bytes())
         client.activate(["scramble"])
+
+
+def test_stock_smpmgr_uploads_a_patch(board: QemuBoard, scramble: Path) -> None:
+    smpmgr(board, "file", "upload", str(scramble), "/bkp/scramble.bkp")
+    told = smpmgr(board, "file", "get-hash", "/bkp/scramble.bkp")
+    assert str(hashlib.sha256(scramble.read_bytes()).digest()) in told
+    run(board, "use", "scramble")
+    assert json.loads(run(board, "info", "--json"))["info"]["active"] == ["scramble"]

@@ -65,7 +65,7 @@ def programs() -> dict[str, Path]:
 
 
 class QemuBoard:
-    """A chip with a program. Its store lies in RAM: a reset leaves it alone, a power cut does not."""
+    """A chip with a program. Its store lies in RAM, which a reset leaves alone, a power cut not."""
 
     keeps_store = False
 

@@ -32,7 +32,7 @@ FS = 8
 # Values that are a device's own, wherever they stand; what cannot be compared at all.
 OWN = {"ns", "us", "uptime_ms", "board", "kernel", "version", "buf_size", "buf_count", "output"}
 OWN |= {"weights_sha256"}  # of weights in the layout of a kernel
-FIRMWARE_ALONE = {(0, 4), (BK_GROUP, 9)}  # no clock on a chip; no bench on the agent
+FIRMWARE_ALONE = {(0, 4), (BK_GROUP, 9)}  # no clock on a chip; each has its own figures
 CTX = 48
 
 
@@ -112,7 +112,7 @@ class Twin:
 def without_own(value: Any) -> Any:
     """An answer without the values that are a device's own."""
     if isinstance(value, dict):
-        known = {k: v for k, v in value.items() if k not in ("kernel", "note")}
+        known = {k: v for k, v in value.items() if k not in ("kernel", "warnings")}
         return {k: type(v) if k in OWN else without_own(v) for k, v in known.items()}
     if isinstance(value, str):
         return re.sub(r"at most \d+", "at most so many", value)
@@ -170,7 +170,7 @@ def wander(twin: Twin, model: Model, steps: int, seed: int) -> dict[str, int]:
         done[move] = done.get(move, 0) + 1
         twin.ask(READ, BK_GROUP, 1, {})
         info = twin.ask(READ, BK_GROUP, 0, {})
-        assert "note" not in info, info
+        assert "warnings" not in info, info
     verify = twin.ask(READ, BK_GROUP, 6, {})
     assert verify["ok"] is True
     return done
