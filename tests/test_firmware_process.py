@@ -334,7 +334,7 @@ def test_an_overlay_that_does_not_fit_is_refused_with_the_figure(
 def test_sets_that_do_not_fit_together_take_turns(with_overlay: Any, model: Model) -> None:
     """Two overlays are kept as long as there is room: whichever way, the answers are the host's."""
     files = {name: scattered(model, name, name, flips=60) for name in "abc"}
-    board = with_overlay(5800)
+    board = with_overlay(5000)
     with client_of(board) as client:
         for name, data in files.items():
             client.push(name, data)
