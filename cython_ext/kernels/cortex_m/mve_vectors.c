@@ -44,14 +44,24 @@ static float dot_self(const float *x, uint32_t n) {
 }
 
 void bk_mve_rms_norm(const float *x, const bk_vec *w, float eps, float *out) {
-    if (w->n % BK_LANES || w->type != BK_TYPE_F32) {
+    /* beside such an eps no subnormal counts in the sum */
+    if (w->n % BK_LANES || w->type != BK_TYPE_F32 || !(eps > 1e-10f)) {
         bk_vector_rms_norm(x, w, eps, out);
         return;
     }
     float inverse = bk_rsqrt(dot_self(x, w->n) / (float)w->n + eps);
+    bk_mve_watch();
     for (uint32_t i = 0; i < w->n; i += 4) {
-        float32x4_t by = vreinterpretq_f32_u8(vldrbq_u8(w->data + 4 * (size_t)i)); /* unaligned */
-        vstrwq_f32(out + i, vmulq_f32(vmulq_n_f32(vldrwq_f32(x + i), inverse), by));
+        const uint8_t *at = w->data + 4 * (size_t)i; /* unaligned */
+        float32x4_t y = vmulq_n_f32(vldrwq_f32(x + i), inverse);
+        y = vmulq_f32(y, vreinterpretq_f32_u8(vldrbq_u8(at)));
+        if (bk_mve_lost(&y)) {
+            for (uint32_t j = i; j < i + 4; j++)
+                out[j] = (x[j] * inverse) * bk_loadf32_le(w->data + 4 * (size_t)j);
+            bk_mve_watch();
+            continue;
+        }
+        vstrwq_f32(out + i, y);
     }
 }
 
@@ -61,6 +71,7 @@ void bk_mve_rms_norm(const float *x, const bk_vec *w, float eps, float *out) {
 static inline float32x4_t exp4(float32x4_t x) {
     mve_pred16_t alive = vcmpgeq_n_f32(x, -87.3f);
     x = vpselq_f32(vdupq_n_f32(88.0f), x, vcmpgtq_n_f32(x, 88.0f));
+    x = vpselq_f32(x, vdupq_n_f32(0), alive); /* whose power of two exists */
     const float magic = 12582912.0f;
     float32x4_t n = vsubq_n_f32(vaddq_n_f32(vmulq_n_f32(x, 1.44269504088896341f), magic), magic);
     float32x4_t r = vsubq_f32(x, vmulq_n_f32(n, 0.693359375f));
@@ -88,13 +99,20 @@ static inline float32x4_t divide(float32x4_t over, float32x4_t under) {
 }
 
 void bk_mve_silu_mul(float *gate, const float *up, size_t n) {
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
+    size_t fours = n & ~(size_t)3;
+    bk_mve_watch();
+    for (size_t i = 0; i < fours; i += 4) {
         float32x4_t g = vldrwq_f32(gate + i);
         float32x4_t below = vaddq_n_f32(exp4(vnegq_f32(g)), 1.0f);
-        vstrwq_f32(gate + i, vmulq_f32(divide(g, below), vldrwq_f32(up + i)));
+        float32x4_t y = vmulq_f32(divide(g, below), vldrwq_f32(up + i));
+        if (bk_mve_lost(&y)) {
+            bk_vector_silu_mul(gate + i, up + i, 4);
+            bk_mve_watch();
+        } else {
+            vstrwq_f32(gate + i, y);
+        }
     }
-    for (; i < n; i++) gate[i] = gate[i] / (1.0f + bk_exp(-gate[i])) * up[i];
+    bk_vector_silu_mul(gate + fours, up + fours, n - fours);
 }
 
 /* ---- attention ---------------------------------------------------------------------------- */
@@ -130,10 +148,11 @@ static void mix_16(const uint16_t *v, uint32_t n, uint32_t d, const float *score
 
 void bk_mve_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32_t n, uint32_t d,
                    float *scores, float *out) {
-    if (d % BK_LANES) {
+    if (n == 0 || d == 0 || d % BK_LANES) {
         bk_vector_attend(q, k, v, n, d, scores, out);
         return;
     }
+    bk_mve_watch();
     float scale = bk_rsqrt((float)d), top = -3.4e38f;
     for (uint32_t t = 0; t < n; t++) {
         scores[t] = dot_f16(q, k + (size_t)t * d, d) * scale;
@@ -145,6 +164,8 @@ void bk_mve_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32_
     for (; t < n; t++) scores[t] = bk_exp(scores[t] - top);
     float inverse = 1.0f / bk_sum(scores, n);
     for (uint32_t i = 0; i < d; i += BK_LANES) mix_16(v + i, n, d, scores, inverse, out + i);
+    float32x4_t last = vldrwq_f32(out);
+    if (bk_mve_lost(&last)) bk_vector_attend(q, k, v, n, d, scores, out);
 }
 
 /* ---- quantised vectors -------------------------------------------------------------------- */

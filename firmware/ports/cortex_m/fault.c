@@ -51,7 +51,11 @@ __attribute__((naked)) void bk_fault_entry(void) {
     __asm volatile(
         "mrs r0, msp\n\t"
         "mrs r1, ipsr\n\t"
-        "ldr r2, =bk_link_stack_top\n\t"
+        "ldr r2, 1f\n\t"
         "msr msp, r2\n\t"
-        "b %c0" ::"i"(report));
+        "ldr r2, 2f\n\t"
+        "bx r2\n\t"
+        ".balign 4\n"
+        "1: .word bk_link_stack_top\n"
+        "2: .word %c0" ::"i"(report));
 }
