@@ -37,7 +37,7 @@ CHIPS = {
     for chip in (
         Chip("mps2_an500", "mps2-an500", "in_place", 64),
         Chip("netduinoplus2", "netduinoplus2", "overlay", 48),
-        # Chip("mps3_an547", "mps3-an547", "overlay", 64),
+        Chip("mps3_an547", "mps3-an547", "overlay", 64),
     )
 }
 
