@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from agents import make_patch
-from firmware.board import client_of
+from firmware.board import ROOT, client_of
 from firmware.qemu import CHIPS, Chip, QemuBoard, programs
-from firmware.suite import Suite
+from firmware.suite import Suite, run, smpmgr
+from firmware.twin import Twin, wander
 
 from bankai_edge.model import Model
+
+VECTORS = ROOT / "tests/vectors"
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +68,30 @@ def test_a_power_cut_empties_a_store_in_ram(board: QemuBoard, scramble: Path) ->
         assert client.list() == [] and client.info()["active"] == []
         client.push("scramble", scramble.read_bytes())
         client.activate(["scramble"])
+
+
+def test_stock_smpmgr_uploads_a_patch(board: QemuBoard, scramble: Path) -> None:
+    smpmgr(board, "file", "upload", str(scramble), "/bkp/scramble.bkp")
+    told = smpmgr(board, "file", "get-hash", "/bkp/scramble.bkp")
+    assert str(hashlib.sha256(scramble.read_bytes()).digest()) in told
+    run(board, "use", "scramble")
+    assert json.loads(run(board, "info", "--json"))["info"]["active"] == ["scramble"]
+
+
+def test_every_recorded_request_is_answered_as_by_the_agent(
+    board: QemuBoard, model: Model, tmp_path: Path
+) -> None:
+    """And a random life of three patches, side by side with a real agent."""
+    vectors = sorted(p for p in VECTORS.glob("*.json") if p.stem != "framing")
+    assert len(vectors) == 7
+    in_place = board.chip.mode == "in_place"
+    own = Model(model.path, writable=True) if in_place else model
+    for path in vectors:
+        board.power_cut()
+        twin = Twin(board, own, tmp_path / path.stem, in_place=in_place, ctx=board.chip.ctx)
+        twin.replay(json.loads(path.read_text()))
+        twin.close()
+    board.power_cut()
+    twin = Twin(board, own, tmp_path / "life", in_place=in_place, ctx=board.chip.ctx)
+    wander(twin, model, 20, 3)
+    twin.close()

@@ -37,7 +37,7 @@ CHIPS = {
     for chip in (
         Chip("mps2_an500", "mps2-an500", "in_place", 64),
         Chip("netduinoplus2", "netduinoplus2", "overlay", 48),
-        # Chip("mps3_an547", "mps3-an547", "overlay", 64),
+        Chip("mps3_an547", "mps3-an547", "overlay", 64),
     )
 }
 
@@ -65,7 +65,7 @@ def programs() -> dict[str, Path]:
 
 
 class QemuBoard:
-    """A chip with a program. Its store lies in RAM: a reset leaves it alone, a power cut does not."""
+    """A chip with a program. Its store lies in RAM, which a reset leaves alone, a power cut not."""
 
     keeps_store = False
 
