@@ -1,7 +1,8 @@
-"""What every environment adds to its program: the chip's folders, the model, zcbor.
+"""What every environment adds to its program: the chip's folders, the store, the model, zcbor.
 
-An environment names its folders of ports/ in `custom_ports` and may name another model in
-`custom_model`. Run by PlatformIO before the platform's own script.
+An environment names its folders of ports/ in `custom_ports`, the tokens of its context in
+`custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, and may name another model
+in `custom_model`. Run by PlatformIO before the platform's own script.
 """
 
 from __future__ import annotations
@@ -67,6 +68,16 @@ def add_golden() -> None:
     env.Append(CPPPATH=[str(header.parent)])
 
 
+def add_sizes() -> None:
+    """What RAM goes to: told to the compiler, and printed once the program is linked."""
+    ctx, panel = env.GetProjectOption("custom_ctx"), env.GetProjectOption("custom_panel")
+    env.Append(CPPDEFINES=[("BK_CTX", int(ctx)), ("BK_LUT_PANEL", int(panel))])
+    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET {ctx} {panel}'
+    env.AddPostAction(
+        "$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET")
+    )
+
+
 chips = env.GetProjectOption("custom_ports").split()
 env.Append(
     CPPPATH=[str(FIRMWARE / "include"), *(str(PORTS / chip) for chip in chips)],
@@ -77,8 +88,10 @@ env.Append(
 add_model()
 if "test" in env.GetBuildType():
     add_golden()
+add_sizes()
 for chip in chips:
     env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip))
+env.BuildSources("$BUILD_DIR/store", str(FIRMWARE / "store"))
 env.BuildSources("$BUILD_DIR/ports/zcbor", str(PORTS), "-<*> +<zcbor.c>")
 script = PORTS / chips[-1] / "link.ld"
 if script.is_file():

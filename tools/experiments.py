@@ -21,7 +21,15 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from search_experiments import run_equal_bytes, run_joint, run_memorise, show_runs
+from search_experiments import (
+    run_equal_bytes,
+    run_joint,
+    run_many_rows,
+    run_memorise,
+    run_missing,
+    show_runs,
+)
+from synthetic_experiment import run_synthetic, show_synthetic
 
 from bankai_edge.model import Model
 from bankai_edge.models import NANO
@@ -280,6 +288,9 @@ EXPERIMENTS: dict[str, tuple[Callable[[Model], Found], Callable[[Found], Table]]
     "memorise": (run_memorise, show_runs),
     "equal_bytes": (run_equal_bytes, show_runs),
     "joint": (run_joint, show_runs),
+    "many_rows": (run_many_rows, show_runs),
+    "missing": (run_missing, show_runs),
+    "synthetic": (run_synthetic, show_synthetic),
 }
 # table -> whose result it shows, and how
 TABLES: dict[str, tuple[str, Callable[[Found], Table]]] = {

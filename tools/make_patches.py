@@ -34,7 +34,10 @@ class Run:
     name: str
     form: str
     seed: int
+    strategy: str
     control_weight: float
+    margin: float
+    budget_bytes: int
     flips: int
     bytes: int
     ships: bool
@@ -53,12 +56,13 @@ def find(args: argparse.Namespace, seed: int) -> tuple[Run, Result]:
     job = Job(
         args.model, (f"nano:{args.form}",), args.name, budget_bytes=args.budget_bytes, seed=seed,
         control_weight=args.control_weight, margin=args.margin, start=args.start,
-        minutes=args.minutes, threads=args.threads,
+        minutes=args.minutes, threads=args.threads, strategy=args.strategy,
     )  # fmt: skip
     result = search(job, lambda event: print(json.dumps(event), file=sys.stderr, flush=True))
     found = result.found
     run = Run(
-        args.name, args.form, seed, args.control_weight, len(found.sites),
+        args.name, args.form, seed, args.strategy, args.control_weight, args.margin,
+        args.budget_bytes, len(found.sites),
         len(encode(result.patch)) if result.patch else 0, found.ships, found.evaluations,
         found.passes, round(found.seconds), round(found.fitness, 4), result.probes["target"],
         result.probes["control"], asdict(found.validation) if found.validation else None,
@@ -149,8 +153,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
     parser.add_argument("--budget-bytes", type=int, default=400)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--control-weight", type=float, default=20.0, help="λ of the objective")
-    parser.add_argument("--margin", type=float, default=3.0, help="τ of the objective")
+    parser.add_argument("--strategy", choices=("gradient", "tune"), default="gradient")
+    parser.add_argument("--control-weight", type=float, default=80.0, help="λ of the objective")
+    parser.add_argument("--margin", type=float, default=4.0, help="τ of the objective")
     parser.add_argument("--start", type=int, default=6, help="flips of the first step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=NANO.parent, help="folder to write into")
@@ -165,10 +170,10 @@ def main() -> None:
         runs = [find(args, seed) for seed in args.seed]
     except BankaiError as error:
         sys.exit(f"error: {error}")
-    packed, result = next(((run, r) for run, r in runs if r.helps), (None, None))
+    packed, result = next(((run, r) for run, r in runs if run.ships), (None, None))
     record(args.out, [run for run, _ in runs], packed)
     if packed is None or result is None or result.patch is None:
-        sys.exit("no patch found that helps held-out; none written")
+        sys.exit("no patch found that validation lets ship; none written")
     path = args.out / f"{args.name}.bkp"
     path.write_bytes(encode(result.patch))
     print(f"{path}: seed {packed.seed}, {packed.bytes} bytes")

@@ -15,6 +15,7 @@ from bankai_edge.shapes import SHAPES, ModelShape
 HEADER = ["board", "model", "kernel", "test", "threads", "t/s", "of first", "of computed",
           "governor", "°C", "warnings"]  # fmt: skip
 ALIGN = "<<<<>>>><>>"
+EMULATED = "qemu-virt"
 WIDTH, ROW, TOP, LEFT, RIGHT = 960, 22, 60, 330, 860
 
 
@@ -102,6 +103,8 @@ def remarks(reports: Sequence[BoardReport]) -> list[str]:
     said = []
     for r in reports:
         said.append(f"{r.label}: {r.board_name}, {r.when[:10]}, load {r.load:.1f} at the start")
+        if r.board == EMULATED:
+            said.append(f"{r.label}: emulated; its speed says nothing of any board's")
         said += [f"{r.label}: warning: {warning}" for warning in r.warnings]
     return said
 

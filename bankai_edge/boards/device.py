@@ -186,9 +186,10 @@ def fitting(sentences: list[str], room_bytes: int = 320) -> list[str]:
     """As many whole sentences as an answer on the wire has room for, the first ones first."""
     chosen = []
     for sentence in sentences:
-        room_bytes -= len(sentence.encode()) + 3
-        if room_bytes >= 0:
+        needed = len(sentence.encode()) + 3  # CBOR's own head
+        if needed <= room_bytes:
             chosen.append(sentence)
+            room_bytes -= needed
     return chosen
 
 

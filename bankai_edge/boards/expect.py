@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bankai_edge.boards.fit import MAX_THREADS, fits, packed_bytes
+from bankai_edge.boards.fit import MAX_THREADS, fits, layout_of, packed_bytes
 from bankai_edge.boards.schema import Board
 from bankai_edge.shapes import GROUP, GROUP_BYTES, ModelShape
 
@@ -98,7 +98,7 @@ def expect(board: Board, shape: ModelShape, threads: int | None = None) -> Expec
         return None
     if not fits(board, shape, min(64, shape.context)).ok:
         return None
-    small = board.kind == "linux" and packed_bytes(shape, cpu.kernel) < SMALL_MODEL_BYTES
+    small = board.kind == "linux" and packed_bytes(shape, layout_of(board)) < SMALL_MODEL_BYTES
     if threads is None:
         most = 1 if board.kind != "linux" or small else min(cpu.cores, MAX_THREADS)
         found = [expect(board, shape, n) for n in (1, 2, 4) if n <= most]
@@ -109,7 +109,9 @@ def expect(board: Board, shape: ModelShape, threads: int | None = None) -> Expec
         instructions = cortex_m_instructions(board, shape)
     if instructions is None:
         return None
-    weights = packed_bytes(shape, cpu.kernel) or shape.multiplied_weights // GROUP * GROUP_BYTES
+    weights = (
+        packed_bytes(shape, layout_of(board)) or shape.multiplied_weights // GROUP * GROUP_BYTES
+    )
     read = weights + shape.kv_bytes_per_token * POSITION
     speed = board.bandwidth.at(threads) if board.bandwidth and not small else None
     return Expected(

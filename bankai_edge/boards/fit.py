@@ -6,7 +6,7 @@ tests/test_boards.py compares them with what the engine says, to the byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bankai_edge.boards.schema import Board
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
@@ -24,10 +24,13 @@ HEADER_BYTES = 40  # of a file, per token of the vocabulary: texts, types, merge
 @dataclass(frozen=True)
 class Layout:
     """A kernel's own copy of the weights: rows are padded to whole tiles (0: it reads the file's
-    layout); `tables` are bytes that it adds to each 128 quantised activations."""
+    layout); `tables` are bytes that it adds to each 128 quantised activations, for at most `panel`
+    times 128 of them; `own` bytes it adds once."""
 
     tile: int
     tables: int = 0
+    panel: int = 1 << 31
+    own: int = 0
 
     def matrix_bytes(self, rows: int, cols: int) -> int:
         """Bytes of one packed matrix."""
@@ -39,7 +42,8 @@ class Layout:
     def act_bytes(self, cols: int) -> int:
         """Bytes of one quantised vector."""
         blocks = cols // GROUP
-        return _round64(_round64(cols + blocks * 8) + blocks * self.tables)
+        tables = self.own + min(blocks, self.panel) * self.tables
+        return _round64(_round64(cols + blocks * 8) + tables)
 
 
 LAYOUTS = {
@@ -52,8 +56,8 @@ LAYOUTS = {
     "neon-sdot": Layout(16),
     "neon-popcount": Layout(16, 128),
     "scalar": Layout(0),
-    "dsp": Layout(0, 1024),
-    "mve": Layout(0),
+    "dsp": Layout(0, 8192, panel=2, own=64),
+    "mve": Layout(0, 8192, panel=2, own=64),
 }
 
 
@@ -107,14 +111,22 @@ def size(n_bytes: int) -> str:
     return f"{n_bytes} bytes"
 
 
-def packed_bytes(shape: ModelShape, kernel: str) -> int:
+def layout_of(board: Board) -> Layout:
+    """The layout of the board's expected kernel, with tables as large as its port builds them."""
+    assert board.cpu is not None
+    layout = LAYOUTS[board.cpu.kernel]
+    if board.cpu.lookup_columns:
+        layout = replace(layout, panel=board.cpu.lookup_columns // GROUP)
+    return layout
+
+
+def packed_bytes(shape: ModelShape, layout: Layout) -> int:
     """Bytes of a kernel's own copy of all matrices; 0 when it reads the file's layout."""
-    layout = LAYOUTS[kernel]
     layer = sum(layout.matrix_bytes(rows, cols) for rows, cols in shape.layer_matrices)
     return shape.layers * layer + layout.matrix_bytes(*shape.head)
 
 
-def state_bytes(shape: ModelShape, kernel: str, ctx: int, batch: int, threads: int) -> int:
+def state_bytes(shape: ModelShape, layout: Layout, ctx: int, batch: int, threads: int) -> int:
     """Bytes of one conversation: KV cache, activations, scores (bk_state_bytes)."""
     q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     widest = max(shape.hidden, shape.ffn, q)
@@ -123,7 +135,7 @@ def state_bytes(shape: ModelShape, kernel: str, ctx: int, batch: int, threads: i
         batch * shape.hidden * 4, batch * max(shape.hidden, q) * 4,
         batch * max(shape.hidden, q + 2 * kv) * 4, batch * shape.ffn * 4, batch * shape.ffn * 4,
         threads * ((ctx + 15) // 16 * 16) * 4, batch * shape.head_dim * 4,
-        batch * LAYOUTS[kernel].act_bytes(widest),
+        batch * layout.act_bytes(widest),
     )  # fmt: skip
     return sum(_round64(n) for n in pieces)
 
@@ -153,18 +165,18 @@ def fits(
         raise UsageError(f"{board.id} with {size(ram)} of RAM", expected=f"one of {sizes}")
     ram = ram or memory.ram[-1]
     file_bytes = file_bytes or shape.file_bytes + HEADER_BYTES * shape.vocab
-    kernel = board.cpu.kernel
+    layout = layout_of(board)
     if board.kind == "linux":
         threads = min(board.cpu.cores, MAX_THREADS)
-        state = state_bytes(shape, kernel, ctx, LINUX_BATCH, threads)
-        weights = packed_bytes(shape, kernel) or file_bytes
+        state = state_bytes(shape, layout, ctx, LINUX_BATCH, threads)
+        weights = packed_bytes(shape, layout) or file_bytes
         reserved = memory.reserved + ram // PAGES_SHARE
         others = PROCESS_BYTES + TOKENIZER_BYTES * shape.vocab
     else:
-        state = state_bytes(shape, kernel, ctx, FIRMWARE_BATCH, 1)
+        state = state_bytes(shape, layout, ctx, FIRMWARE_BATCH, 1)
         reserved = memory.reserved
         weights = 0 if memory.weights == "flash" else file_bytes
-        others = 16 * shape.vocab + 4 * shape.vocab  # the tokenizer's tables; logits
+        others = 17 * shape.vocab  # the tokenizer's tables, 13 bytes a token; logits
     kv = shape.kv_bytes_per_token * ctx
     return Fit(
         board=board.id,

@@ -39,6 +39,7 @@ class Cpu:
     kernel: str
     ipc: float
     ipc_from: str
+    lookup_columns: int  # of which the kernel's tables lie in RAM at a time; 0: its default
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ def _cpu(t: _Table) -> Cpu:
     return Cpu(
         t.text("name"), t.choice("architecture", Architecture), t.texts("features"),
         t.count("cores"), t.count("mhz", 0), t.text("kernel"),
-        t.number("ipc", 0.0), t.text("ipc_from", ""),
+        t.number("ipc", 0.0), t.text("ipc_from", ""), t.count("lookup_columns", 0),
     )  # fmt: skip
 
 

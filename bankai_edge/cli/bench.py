@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bankai_edge.cli.options import Where, device_options
 from bankai_edge.cli.output import json_option, markdown_table, print_json, say
 from bankai_edge.errors import BankaiError
 
@@ -47,10 +48,12 @@ def _counts(
     "--board-report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Write board, figures and conditions to this JSON file, for bench compare.",
 )  # fmt: skip
+@device_options
 @json_option
 @click.pass_context
 def bench(
     ctx: click.Context,
+    where: Where,
     model_path: Path | None,
     threads: tuple[int, ...] | None,
     kernels: bool,
@@ -61,9 +64,13 @@ def bench(
 ) -> None:
     """Measure bandwidth, products, tokens, switches and memory; compare boards.
 
-    Figures are medians; ± is half the distance between the quartiles.
+    Figures are medians; ± is half the distance between the quartiles. With --device the device at
+    the other end measures its own tokens instead, with its own clock.
     """
     if ctx.invoked_subcommand is not None:
+        return
+    if where.devices:
+        _of_device(where, as_json)
         return
     from bankai_edge.bench.report import measure
     from bankai_edge.bench.svg import picture
@@ -118,6 +125,20 @@ def compare(files: tuple[Path, ...], svg: Path | None, as_json: bool) -> None:
     _table(side_by_side.HEADER, side_by_side.cells(found), side_by_side.ALIGN)
     for remark in side_by_side.remarks(reports):
         click.echo(remark)
+
+
+def _of_device(where: Where, as_json: bool) -> None:
+    with where.connect() as client:
+        figures = client.bench()
+        label = client.transport.label
+    if as_json:
+        print_json("bench-device", {"device": label, "figures": figures})
+        return
+    token_us = figures.get("token_us")
+    if token_us:
+        click.echo(f"{'tokens/s':<14} {1e6 / token_us:.4g} (decode, from an empty cache)")
+    for key, value in figures.items():
+        click.echo(f"{key:<14} {value}")
 
 
 def _default_threads(path: Path) -> tuple[int, ...]:

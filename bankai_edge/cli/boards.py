@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bankai_edge.cli.output import json_option, markdown_table, print_json
+from bankai_edge.cli.output import json_option, markdown_table, print_json, say
 from bankai_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,28 +28,45 @@ def boards(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from bankai_edge.boards import boards as known
+    from bankai_edge.boards.device import recognise
 
-    whole = [board for board in known() if board.cpu is not None]
+    whole, here = [board for board in known() if board.cpu is not None], recognise()
     if as_json:
-        print_json("boards", {"boards": [_board_json(board) for board in whole]})
+        fields = {"boards": [_board_json(board) for board in whole], "here": here and here.id}
+        print_json("boards", fields)
         return
     click.echo(overview(whole))
-    click.echo("\nOne of them: bankai-edge boards show NAME; speeds: bankai-edge boards expect")
+    click.echo(f"\nThis machine: {here.id if here else 'none of them'}")
+    click.echo("One of them: bankai-edge boards show NAME; speeds: bankai-edge boards expect")
 
 
 @boards.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @json_option
-def show(name: str, as_json: bool) -> None:
-    """Show all that is known of the board NAME: what fits, UARTs, sources, what is proven."""
-    from bankai_edge.boards import find
+def show(name: str | None, as_json: bool) -> None:
+    """Show all that is known of the board NAME: what fits, UARTs, sources, what is proven.
 
-    board = find(name)
+    Without NAME it is this machine's, with what slows it just now.
+    """
+    from bankai_edge.boards import find
+    from bankai_edge.boards.device import conditions, find_vcgencmd
+
+    now = None if name else conditions(vcgencmd=find_vcgencmd())
+    if now and not now.board:
+        raise UsageError("this machine is no known board", expected="a NAME (bankai-edge boards)")
+    board = find(name or (now.board if now else "") or "")
     if as_json:
-        print_json("board", {"board": _board_json(board)})
+        fields = {"board": _board_json(board)}
+        print_json("board", {**fields, "now": asdict(now)} if now else fields)
         return
     for line in _sheet(board):
         click.echo(line)
+    if now:
+        clock = f"{now.mhz:.0f} of {now.mhz_max:.0f} MHz" if now.mhz and now.mhz_max else "unknown"
+        heat = "unknown" if now.celsius is None else f"{now.celsius:.0f} °C"
+        click.echo(f"now        clock {clock}, governor {now.governor or 'unknown'}, {heat}")
+        for warning in now.warnings:
+            say(f"warning: {warning}")
 
 
 @boards.command()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import click
 
 from bankai_edge.cli.lazy import LazyGroup
@@ -15,14 +13,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "install": ("image_install", "install", "Install a bundle on this device, offline."),
     "rollback": ("image_install", "rollback", "Return to the version installed before."),
 }
-# A build without one of these files shows the others.
-_PRESENT = {
-    verb: entry
-    for verb, entry in VERBS.items()
-    if importlib.util.find_spec(f"bankai_edge.cli.{entry[0]}")
-}
 
 
-@click.group(cls=LazyGroup, verbs=_PRESENT)
+@click.group(cls=LazyGroup, verbs=VERBS)
 def image() -> None:
     """Make, look into and install bundles and SD card images."""

@@ -179,8 +179,8 @@ def _check_bound(patches: list[Path], model: _Opened) -> None:
 def inspect(file: Path, key: Path | None, as_json: bool) -> None:
     """Show what a bundle holds, and check every byte of it and its signature."""
     from bankai_edge.image import report
+    from bankai_edge.image.bootstrap import read_key
     from bankai_edge.image.container import Bundle
-    from bankai_edge.image.program import read_key
 
     with Bundle(file) as opened:
         wanted = read_key(key) if key else None

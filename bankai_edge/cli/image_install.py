@@ -34,8 +34,8 @@ def install(file: Path, root: Path, key: Path | None, as_json: bool) -> None:
     one; the patches and keys on the device stay.
     """
     from bankai_edge.image import install as installing
+    from bankai_edge.image.bootstrap import done, read_key
     from bankai_edge.image.container import Bundle
-    from bankai_edge.image.program import done, read_key
 
     with Bundle(file) as bundle:
         wanted = read_key(key) if key else None
@@ -53,7 +53,7 @@ def install(file: Path, root: Path, key: Path | None, as_json: bool) -> None:
 def rollback(root: Path, as_json: bool) -> None:
     """Return to the version that ran before; once more returns to this one."""
     from bankai_edge.image import install as installing
-    from bankai_edge.image.program import done
+    from bankai_edge.image.bootstrap import done
 
     installed = installing.rollback(root, note=say)
     if as_json:

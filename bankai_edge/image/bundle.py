@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 MACHINES = {"aarch64": "aarch64", "x86-64": "x86_64"}  # a board's architecture -> uname's word
 # What runs on a bare system, out of the bundle itself: nothing but the standard library.
 INSTALLER = (
-    "__init__.py", "ed25519.py", "errors.py", "image/__init__.py", "image/container.py",
-    "image/filesystem.py", "image/install.py", "image/manifest.py", "image/program.py",
+    "__init__.py", "ed25519.py", "errors.py", "image/__init__.py", "image/bootstrap.py",
+    "image/container.py", "image/filesystem.py", "image/install.py", "image/manifest.py",
     "image/report.py", "image/service.py", "image/unpack.py", "image/versions.py",
 )  # fmt: skip
 _MAIN = """# Installs this bundle: python3 site.bkb (see --help). Any Python 3 can read these lines.
@@ -57,7 +57,7 @@ if sys.version_info < ({oldest}):
 
 from pathlib import Path
 
-from bankai_edge.image.program import main
+from bankai_edge.image.bootstrap import main
 
 sys.exit(main(Path(sys.argv[0]), sys.argv[1:]))
 """

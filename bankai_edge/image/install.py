@@ -217,8 +217,8 @@ def check_room(versions: Versions, needed: int) -> None:
     free = versions.files.free_bytes(place)
     if needed + SPARE_BYTES > free:
         raise BankaiError(
-            f"{place} has {free / 2**20:,.1f} MiB free",
-            expected=f"{(needed + SPARE_BYTES) / 2**20:,.1f} MiB for a version beside the old one",
+            f"{place} has {free >> 20:,} MiB free",
+            expected=f"{-(-(needed + SPARE_BYTES) >> 20):,} MiB for a version beside the old one",
             next_step="Make room, then install again; nothing was changed.",
         )
 

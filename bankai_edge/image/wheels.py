@@ -24,6 +24,7 @@ from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 
 PYTHONS = ("3.11", "3.13")  # Debian 12's and 13's, which are also Raspberry Pi OS's
 OLDEST_GLIBC, NEWEST_GLIBC = 17, 36  # minor versions: manylinux2014's, and Debian 12's
+VERIFIER = "cryptography"  # what the extra "sign" brings
 _NAME = re.compile(
     r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<py>[^-]+)-(?P<abi>[^-]+)-(?P<platform>[^-]+)\.whl"
 )
@@ -125,6 +126,11 @@ def gather(
     for wheel in map(wheel_file, found):
         if not wheel.serves(python, machine):
             raise IncompatibleError(f"{wheel.path.name} does not serve {python} on {machine}")
+    if signed and not any(wheel_file(path).name == VERIFIER for path in found):
+        raise BankaiError(
+            f"the wheels for {python} have no {VERIFIER}, which keys and signatures need",
+            expected="a bankai-edge whose extra 'sign' names it",
+        )
     return sorted(found, key=lambda path: (wheel_file(path).name != "bankai_edge", path.name))
 
 

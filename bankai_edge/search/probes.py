@@ -74,6 +74,7 @@ class Sizes:
 
 
 SEARCH = Sizes(600, 6000)
+TUNING = Sizes(4000, 6000)
 VALIDATION = Sizes(400, 8000)
 JUDGE = Sizes(600, 1150)
 
@@ -97,13 +98,17 @@ def search_packs(
 ) -> tuple[Pack, Pack]:
     """(search pack, validation pack) of a form, from the probe split; no item is in both.
 
-    Forms with few probe items (products, facts) give what they have, in the same proportion.
+    Forms with few probe items (products, facts) give what they have, in the same proportion. Only a
+    search that wants more targets than `SEARCH` gets meanings which the model was trained on too.
 
     Raises:
         UsageError: an unknown form.
     """
     spec = known_form(form)
-    target = _dealt(spec.domain, form, seed, search.target, validation.target)
+    few = min(search.target, SEARCH.target)
+    target = _dealt(spec.domain, form, seed, few, validation.target)
+    if search.target > few:
+        target[0].extend(items(spec.domain, form, "train", search.target - few, seed))
     controls: tuple[list[Item], list[Item]] = ([], [])
     wanted = search.control, validation.control
     for name, n in _spread("probe", sum(wanted)).items():

@@ -41,9 +41,10 @@ class TorchGradient:
         device: str = "cpu",
         threads: int = 1,
         keep_bytes: int = KEEP_BYTES,
+        dtype: torch.dtype | None = None,
     ) -> None:
         torch.set_num_threads(threads)
-        self._torch = TorchModel(model, device, keep_bytes)
+        self._torch = TorchModel(model, device, keep_bytes, dtype)
         self._pack = pack
         self._objective = objective
         self._granularity: Granularity = granularity
@@ -51,6 +52,11 @@ class TorchGradient:
         self._scale = 1.0
         self._weights = torch.from_numpy(pack.weights()).to(device)
         self._bounds = bounds(objective, control_before, device)
+
+    @property
+    def dtype(self) -> str:
+        """In what matrices are multiplied."""
+        return str(self._torch.dtype).removeprefix("torch.")
 
     def __call__(self, sites: Sites, focus: Focus) -> Gains:
         """Gains under the flips, counting the probes in focus."""
@@ -77,7 +83,8 @@ class TorchGradient:
             for p in self._projections:
                 w = weights[NAMES[p]]
                 assert w.grad is not None
-                part = reduced(-2 * w.detach() * w.grad, self._granularity, layer, p, sites)
+                gain = w.grad.mul_(w.detach()).mul_(-2)
+                part = reduced(gain, self._granularity, layer, p, sites)
                 best += part.best
                 undoing.update(part.undoing)
         return Gains(best, undoing)

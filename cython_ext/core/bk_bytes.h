@@ -2,6 +2,11 @@
 #ifndef BK_BYTES_H
 #define BK_BYTES_H
 
+#if defined(__ARM_FEATURE_MVE) && defined(__GNUC__) && !defined(__clang__)
+/* Helium's floats flush subnormals to zero and the FPU's do not; GCC would use them unasked. */
+#pragma GCC optimize("no-tree-vectorize")
+#endif
+
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

@@ -5,6 +5,8 @@
 #include "bk_patch.h"
 #include "bk_session.h"
 
+#ifndef BK_SWITCHER
+
 /* For all probes of a switch together, but the first is always asked to its end: a client waits
  * two seconds for the answer. */
 #ifndef BK_PROBE_BUDGET_MS
@@ -24,4 +26,5 @@ void bk_health_start(bk_health *h);
 int bk_health_ask(bk_health *h, bk_session *s, const char *name, const bk_patch *patch,
                   bk_say *why);
 
+#endif
 #endif

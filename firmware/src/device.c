@@ -111,13 +111,19 @@ static int upload_begin(void *self, const char *name, uint32_t total) {
     bk_device *d = self;
     bk_store_abort(&d->store);
     int rc = bk_store_begin(&d->store, name, total);
-    if (rc == BK_RC_NO_SPACE || rc == BK_RC_TOO_LARGE) {
+    if (rc == BK_RC_TOO_LARGE) {
         bk_say s = start_detail(d);
-        bk_say_text(&s, "the store has no room for ");
-        bk_say_text(&s, name);
-        bk_say_text(&s, ", which needs ");
         bk_say_uint(&s, total);
-        bk_say_text(&s, " bytes");
+        bk_say_text(&s, " bytes; at most ");
+        bk_say_uint(&s, bk_store_max_bytes(d->board->flash));
+        return rc;
+    }
+    if (rc == BK_RC_NO_SPACE) {
+        bk_say s = start_detail(d);
+        bk_say_text(&s, "the store is full: ");
+        bk_say_text(&s, name);
+        bk_say_text(&s, " needs ");
+        bk_say_uint(&s, total);
         return rc;
     }
     (void)start_detail(d);
@@ -131,6 +137,43 @@ static int upload_write(void *self, const char *name, uint32_t off, const uint8_
     (void)name, (void)off, (void)start_detail(d);
     return bk_store_append(&d->store, p, (uint32_t)n);
 }
+
+#ifndef BK_SWITCHER
+
+static bk_str model_name(const bk_device *d) {
+    bk_gguf g;
+    bk_str name = {"?", 1};
+    if (d->session.known && bk_gguf_open(&g, d->board->model, d->board->model_bytes) == BK_OK)
+        (void)bk_gguf_str(&g, "general.name", &name);
+    return name;
+}
+
+/* A patch for another model: which one, and which is here. */
+static int check_model(bk_device *d, const bk_patch *patch) {
+    const bk_model *m = &d->session.model;
+    if (!d->session.known || !patch->model_id ||
+        memcmp(patch->model_id, m->id, sizeof m->id) == 0)
+        return BK_RC_OK;
+    bk_say s = start_detail(d);
+    bk_str name = model_name(d);
+    bk_say_text(&s, "made for ");
+    bk_say_hex(&s, patch->model_id, 8);
+    bk_say_text(&s, ", this device runs ");
+    bk_say_hex(&s, m->id, 8);
+    bk_say_text(&s, " (");
+    bk_say_bytes(&s, name.p, name.n);
+    bk_say_text(&s, ")");
+    return BK_RC_WRONG_MODEL;
+}
+
+#else
+
+static int check_model(bk_device *d, const bk_patch *patch) {
+    (void)d, (void)patch;
+    return BK_RC_OK;
+}
+
+#endif
 
 /* May the pending upload be stored under its name? */
 static int check_upload(bk_device *d, const char *name, bk_patch *patch) {
@@ -146,7 +189,8 @@ static int check_upload(bk_device *d, const char *name, bk_patch *patch) {
         bk_say_text(&why, "'");
         return BK_RC_BAD_NAME;
     }
-    rc = bk_active_check(&d->active, name, patch, &why);
+    rc = check_model(d, patch);
+    if (!rc) rc = bk_active_check(&d->active, name, patch, &why);
     return rc ? rc : bk_gate_refuse_older(&d->store, name, patch, &why);
 }
 
@@ -205,14 +249,6 @@ static void put_ctx(const bk_device *d, bk_facts *f) { (void)d, (void)f; }
 
 #else
 
-static bk_str model_name(const bk_device *d) {
-    bk_gguf g;
-    bk_str name = {"?", 1};
-    if (d->session.known && bk_gguf_open(&g, d->board->model, d->board->model_bytes) == BK_OK)
-        (void)bk_gguf_str(&g, "general.name", &name);
-    return name;
-}
-
 static void put_model(const bk_device *d, bk_facts *f) {
     if (!d->session.known) return;
     bk_str name = model_name(d);
@@ -237,6 +273,14 @@ static bool writable(const bk_device *d) {
 #endif
 }
 
+static void put_warnings(const bk_device *d, bk_facts *f) {
+    if (!d->lacking[0] && !d->active.note[0]) return;
+    bk_facts_begin(f, "warnings");
+    if (d->lacking[0]) bk_facts_add(f, d->lacking);
+    if (d->active.note[0]) bk_facts_add(f, d->active.note);
+    bk_facts_end(f);
+}
+
 int bk_device_info(bk_device *d, bk_facts *f) {
     (void)start_detail(d);
     put(f, "board", d->board->id);
@@ -248,8 +292,7 @@ int bk_device_info(bk_device *d, bk_facts *f) {
     put(f, "policy", bk_gate_policy());
     put_ctx(d, f);
     bk_facts_uint(f, "uptime_ms", bk_port_ms());
-    if (d->lacking[0]) put(f, "lacking", d->lacking);
-    if (d->active.note[0]) put(f, "note", d->active.note);
+    put_warnings(d, f);
     return BK_RC_OK;
 }
 
@@ -311,7 +354,7 @@ enum { BENCH_TOKENS = 4 };
 static int claim(bk_device *d) {
     if (!d->session.runs) return refuse(d, BK_RC_NOT_SUPPORTED, "no model runs here", "", "");
     if (!d->answer.done)
-        return refuse(d, BK_RC_BUSY, "another prompt is being answered", "", "");
+        return refuse(d, BK_RC_BUSY, "a prompt is being answered", "", "");
     (void)start_detail(d);
     bk_session_forget(&d->session);
     return BK_RC_OK;
@@ -330,6 +373,7 @@ int bk_device_bench(bk_device *d, bk_facts *f) {
     uint64_t ns = bk_port_ns() - start;
     bk_session_forget(s);
     put(f, "kernel", s->state.kernel->name);
+    bk_facts_uint(f, "tokens", BENCH_TOKENS);
     bk_facts_uint(f, "token_us", (uint32_t)(ns / (1000 * BENCH_TOKENS)));
     if (d->board->clock_hz) bk_facts_uint(f, "clock_hz", d->board->clock_hz);
     bk_facts_uint(f, "memory_bytes", (uint32_t)d->board->memory_bytes);

@@ -86,13 +86,16 @@ static int append_state(bk_store *s, const bk_log_sequence *change) {
     if (bytes > head_end(s) - s->pos) return bk_log_advance(s, change);
     for (uint32_t i = 0; i < s->n_patches; i++)
         patches_at[i] = bk_log_patch_at(s->flash, &s->patches[i]);
-    int rc = bk_log_state_write(s, s->pos, s->generation, patches_at, change);
-    s->pos = rc == BK_RC_OK ? s->pos + bytes : head_end(s);
-    return rc;
+    if (bk_log_state_write(s, s->pos, s->generation, patches_at, change) == BK_RC_OK) {
+        s->pos += bytes;
+        return BK_RC_OK;
+    }
+    s->pos = head_end(s);
+    return bk_log_advance(s, change);
 }
 
 /* Record what the store has become, or put back what it was: then a record that failed, and may
- * read well all the same, is outdone by one in another sector. */
+ * read well all the same, is outdone by another. */
 static int record(bk_store *s, const undo *u, const bk_log_sequence *change) {
     int rc = append_state(s, change);
     if (rc == BK_RC_OK) {

@@ -22,11 +22,10 @@ bk_log_chain bk_log_walk(const bk_flash *f, uint32_t sector, uint32_t generation
         }
         hole = false;
         chain.end = at + bk_log_record_bytes(f, head.length);
-        chain.clean = bk_log_state_ok(f, at, head);
-        if (chain.clean) {
-            chain.state_at = at;
-            chain.sealed = chain.clean = sealed(f, chain.end);
-        }
+        bool whole = bk_log_state_ok(f, at, head);
+        if (whole) chain.state_at = at;
+        chain.clean = whole && sealed(f, chain.end);
+        chain.settled = chain.clean || head.type != BK_LOG_STATE;
         at = chain.end;
     }
     chain.clean = chain.clean && bk_log_blank(f, chain.end, limit);
@@ -105,7 +104,7 @@ int bk_store_mount(bk_store *s, const bk_flash *flash) {
     s->read_only = false;
     if (chain.clean) s->pos = chain.end + bk_log_head_bytes(flash);
     if (s->pos > limit) s->pos = limit;
-    if (chain.state_at && !chain.sealed && bk_log_advance(s, &none)) {
+    if (chain.state_at && !chain.settled && bk_log_advance(s, &none)) {
         s->read_only = true;
         return BK_RC_IO;
     }

@@ -16,7 +16,8 @@
  * A unit whose programming was cut short may read differently every time. Hence:
  *   - a head spans two units at least, and its CRC lies in the last;
  *   - a state counts when its CRC is right; without a seal the CRC itself may be such a unit, so a
- *     mount that finds that writes the state anew into another sector before anybody sees it;
+ *     mount that finds a last state without one, or torn, writes what it has read, be it the new
+ *     state or the old, anew into another sector before anybody sees it;
  *   - after a mount the head is appended to only if it ends with a sealed state and is blank behind
  *     it, and then one head's length further on, since the first blank unit may be such a unit.
  */
@@ -49,7 +50,8 @@ typedef struct {
 typedef struct {
     uint32_t state_at; /* the newest whole state record; 0: none */
     uint32_t end;      /* behind the last record */
-    bool sealed, clean;
+    bool settled;      /* false: the last record is a state that may read otherwise next time */
+    bool clean;        /* the last record is a sealed state, and nothing but blanks follow */
 } bk_log_chain;
 
 /* ---- bk_store_record.c ---- */

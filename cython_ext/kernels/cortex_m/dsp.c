@@ -10,51 +10,47 @@
 
 #pragma GCC optimize("O2")
 
-#include <arm_acle.h>
-
 #include "bk_lut.h"
 #include "dsp_vectors.h"
 
 /* ---- tables ------------------------------------------------------------------------------- */
 
-static inline uint32_t bk_dsp_add(uint32_t a, uint32_t b) {
-    return (uint32_t)__sadd16((int16x2_t)a, (int16x2_t)b);
-}
-
-static inline uint32_t both(int32_t x) { return ((uint32_t)x & 0xffff) | (uint32_t)x << 16; }
-
-/* The 256 sums of eight columns. Entries 16 m + 0..15 are eight registers; the step from m to m + 1
- * adds one number to them all: 2 q[k] less those of the lower bits that turn from 1 to 0. */
-static __attribute__((noinline)) int16_t *build_table(const int8_t *q, int16_t *to) {
-    struct { uint32_t first[8], step[4]; } from;
-    uint32_t *first = from.first;
-    int32_t sum = 0, low = 0;
-    for (uint32_t j = 0; j < 8; j++) sum -= q[j];
-    first[0] = bk_dsp_add(both(sum), (uint32_t)(2 * q[0]) << 16);
-    first[1] = bk_dsp_add(first[0], both(2 * q[1]));
-    for (uint32_t j = 0; j < 2; j++) first[2 + j] = bk_dsp_add(first[j], both(2 * q[2]));
-    for (uint32_t j = 0; j < 4; j++) first[4 + j] = bk_dsp_add(first[j], both(2 * q[3]));
-    for (uint32_t k = 0; k < 4; k++) {
-        from.step[k] = both(2 * q[4 + k] - low);
-        low += 2 * q[4 + k];
-    }
-#define ADD(d)                                                                             \
-    "sadd16 r3, r3, " d "\n\tsadd16 r4, r4, " d "\n\tsadd16 r5, r5, " d "\n\t"             \
-    "sadd16 r6, r6, " d "\n\tsadd16 r8, r8, " d "\n\tsadd16 r9, r9, " d "\n\t"             \
-    "sadd16 r10, r10, " d "\n\tsadd16 r11, r11, " d "\n\t"
-#define STORE "stmia %[to]!, {r3-r6, r8-r11}\n\t"
-#define FOUR STORE ADD("r0") STORE ADD("r1") STORE ADD("r0") STORE
-    const void *p = &from;
+/* The 256 sums of eight columns, to[-256..0), from the last (all bits set) down. Entries 16 m + 0..15
+ * are eight registers; the step from m to m - 1 subtracts one number from them all: 2 q[4 + k] less
+ * those of the lower bits that turn from 0 to 1. */
+static __attribute__((noinline)) void build_table(const int8_t *q, int16_t *to) {
+#define STEP(d)                                                                             \
+    "ssub16 r3, r3, " d "\n\tssub16 r4, r4, " d "\n\tssub16 r5, r5, " d "\n\t"               \
+    "ssub16 r6, r6, " d "\n\tssub16 r8, r8, " d "\n\tssub16 r9, r9, " d "\n\t"               \
+    "ssub16 r10, r10, " d "\n\tssub16 r11, r11, " d "\n\t"
+#define STORE "stmdb %[to]!, {r3-r6, r8-r11}\n\t"
+#define FOUR STORE STEP("r0") STORE STEP("r1") STORE STEP("r0") STORE
     __asm__ volatile(
-        "ldmia %[p]!, {r3-r6, r8-r11}\n\tldmia %[p], {r0, r1, r2, %[p]}\n\t"
-        FOUR ADD("r2") FOUR ADD("%[p]") FOUR ADD("r2") FOUR
-        : [to] "+r"(to), [p] "+r"(p)
+        "ldrd r3, r4, [%[q]]\n\t"
+        /* pairs of columns (0, 2), (1, 3), (4, 6), (5, 7) */
+        "sxtb16 r0, r3\n\tsxtb16 r1, r3, ror #8\n\tsxtb16 r2, r4\n\tsxtb16 %[q], r4, ror #8\n\t"
+        /* the sum of all, twice */
+        "sadd16 r11, r0, r1\n\tsadd16 r10, r2, %[q]\n\tsadd16 r11, r11, r10\n\t"
+        "ror r10, r11, #16\n\tsadd16 r11, r11, r10\n\t"
+        "sadd16 r0, r0, r0\n\tsadd16 r1, r1, r1\n\tsadd16 r2, r2, r2\n\tsadd16 %[q], %[q], %[q]\n\t"
+        /* entries 254 and 255, then those without column 1, 2, 3 */
+        "uxth r3, r0\n\tssub16 r11, r11, r3\n\t"
+        "pkhbt r3, r1, r1, lsl #16\n\tssub16 r10, r11, r3\n\t"
+        "pkhtb r3, r0, r0, asr #16\n\tssub16 r9, r11, r3\n\tssub16 r8, r10, r3\n\t"
+        "pkhtb r3, r1, r1, asr #16\n\tssub16 r6, r11, r3\n\tssub16 r5, r10, r3\n\t"
+        "ssub16 r4, r9, r3\n\tssub16 r3, r8, r3\n\t"
+        /* steps: columns 4, 5 - 4, 6 - (5 + 4), 7 - (6 + 5 + 4) */
+        "pkhbt r0, r2, r2, lsl #16\n\tpkhbt r1, %[q], %[q], lsl #16\n\t"
+        "pkhtb r2, r2, r2, asr #16\n\tpkhtb %[q], %[q], %[q], asr #16\n\t"
+        "ssub16 %[q], %[q], r0\n\tssub16 %[q], %[q], r1\n\tssub16 %[q], %[q], r2\n\t"
+        "ssub16 r2, r2, r0\n\tssub16 r2, r2, r1\n\tssub16 r1, r1, r0\n\t"
+        FOUR STEP("r2") FOUR STEP("%[q]") FOUR STEP("r2") FOUR
+        : [to] "+&r"(to), [q] "+&r"(q)
         :
         : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "memory");
 #undef FOUR
 #undef STORE
-#undef ADD
-    return to;
+#undef STEP
 }
 
 /* The tables of a panel, unless they are there. */
@@ -62,9 +58,9 @@ static const int16_t *tables_for(const void *act, uint32_t cols, uint32_t panel)
     bk_lut *lut = bk_lut_of(act, cols);
     if (lut->made != panel + 1) {
         const int8_t *q = (const int8_t *)act + panel * BK_LUT_PANEL;
-        int16_t *to = lut->tables;
-        uint32_t bytes = bk_lut_blocks(cols, panel) * BK_LUT_TABLES;
-        for (uint32_t i = 0; i < bytes; i++, q += 8) to = build_table(q, to);
+        const int8_t *end = q + bk_lut_blocks(cols, panel) * BK_Q1_COLS;
+        int16_t *to = lut->tables + BK_LUT_ENTRIES;
+        for (; q < end; q += 8, to += BK_LUT_ENTRIES) build_table(q, to);
         lut->made = panel + 1;
     }
     return lut->tables;
@@ -77,8 +73,16 @@ static void quantise(const float *x, uint32_t cols, void *act) {
 
 /* ---- rows --------------------------------------------------------------------------------- */
 
-/* y[0..4) of four rows, p on; y continues from what it holds. Registers are short: the tables of
- * two bytes, four rows and their sums, two look-ups, the constant one. */
+/* Some rows' part of the product with a panel, four at a time; in memory, for all registers are
+ * taken: the tables of two bytes, four rows and their sums, two look-ups, what is constant. */
+typedef struct {
+    const uint8_t *p;     /* the panel's first block in the next row */
+    size_t row_bytes;
+    float *y, *y_end;     /* y continues from what it holds */
+    const int16_t *tables;
+    const bk_act_block *info, *end;
+} quads;
+
 #define LOOK(r, i, add)                                                                    \
     "ldrb %[t], [%[p" #r "], #2+2*" #i "]\n\tldrb %[u], [%[p" #r "], #3+2*" #i "]\n\t"     \
     "ldrsh %[t], [%[b0], %[t], lsl #1]\n\tldrsh %[u], [%[b1], %[u], lsl #1]\n\t" add(r)
@@ -94,29 +98,33 @@ static void quantise(const float *x, uint32_t cols, void *act) {
 #define FINISH(y, dot, d)                                                                  \
     "vcvt.f32.s32 s" #dot ", s" #dot "\n\tvmul.f32 s" #d ", s" #d ", s12\n\t"              \
     "vmul.f32 s" #dot ", s" #dot ", s" #d "\n\tvadd.f32 s" #y ", s" #y ", s" #dot "\n\t"
-static inline void four_rows(const uint8_t *p, size_t row_bytes, const int16_t *tables,
-                             const bk_act_block *info, const bk_act_block *end, float *y) {
-    const uint8_t *p0 = p, *p1 = p0 + row_bytes, *p2 = p1 + row_bytes, *p3 = p2 + row_bytes;
-    const int16_t *b0 = tables, *b1 = tables + BK_LUT_ENTRIES;
-    uint32_t a0, a1, a2, a3, t, u;
-    register float y0 __asm__("s8"), y1 __asm__("s9"), y2 __asm__("s10"), y3 __asm__("s11");
-    __asm__("vldmia %4, {s8-s11}" : "=t"(y0), "=t"(y1), "=t"(y2), "=t"(y3) : "r"(y) : "memory");
-    do {
-        __asm__ volatile(
-            "vldmia %[info]!, {s12, s13}\n\t"
-            PAIR(0, START) PAIR(1, MORE) PAIR(2, MORE) PAIR(3, MORE)
-            PAIR(4, MORE) PAIR(5, MORE) PAIR(6, MORE) PAIR(7, MORE)
-            "vmov s0, s1, %[a0], %[a1]\n\tvmov s2, s3, %[a2], %[a3]\n\t"
-            SCALES(0, 1, 4, 5) SCALES(2, 3, 6, 7)
-            FINISH(8, 0, 4) FINISH(9, 1, 5) FINISH(10, 2, 6) FINISH(11, 3, 7)
-            : [p0] "+&r"(p0), [p1] "+&r"(p1), [p2] "+&r"(p2), [p3] "+&r"(p3), [b0] "+&r"(b0),
-              [b1] "+&r"(b1), [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [a3] "=&r"(a3),
-              [t] "=&r"(t), [u] "=&r"(u), [info] "+&r"(info), "+t"(y0), "+t"(y1), "+t"(y2),
-              "+t"(y3)
-            : [one] "r"(1)
-            : "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s12", "s13", "memory");
-    } while (info < end);
-    __asm__ volatile("vstmia %0, {s8-s11}" : : "r"(y), "t"(y0), "t"(y1), "t"(y2), "t"(y3) : "memory");
+
+static void four_rows_each(quads *j) {
+    quads job = *j; /* at fixed places from sp, which needs no register */
+    uint32_t p0, p1, p2, p3, b0, b1, a0, a1, a2, a3, t, u, info;
+    __asm__ volatile(
+        "1:\n\t"
+        "ldr %[p0], %[p]\n\tldr %[t], %[row_bytes]\n\tadd %[p1], %[p0], %[t]\n\t"
+        "add %[p2], %[p1], %[t]\n\tadd %[p3], %[p2], %[t]\n\tadd %[t], %[p3]\n\tstr %[t], %[p]\n\t"
+        "ldr %[b0], %[tables]\n\tadd %[b1], %[b0], #512\n\tldr %[info], %[first]\n\t"
+        "ldr %[t], %[y]\n\tvldmia %[t], {s8-s11}\n\t"
+        "2:\n\t"
+        "vldmia %[info]!, {s12, s13}\n\t"
+        PAIR(0, START) PAIR(1, MORE) PAIR(2, MORE) PAIR(3, MORE)
+        PAIR(4, MORE) PAIR(5, MORE) PAIR(6, MORE) PAIR(7, MORE)
+        "vmov s0, s1, %[a0], %[a1]\n\tvmov s2, s3, %[a2], %[a3]\n\t"
+        SCALES(0, 1, 4, 5) SCALES(2, 3, 6, 7)
+        FINISH(8, 0, 4) FINISH(9, 1, 5) FINISH(10, 2, 6) FINISH(11, 3, 7)
+        "ldr %[t], %[end]\n\tcmp %[info], %[t]\n\tbne 2b\n\t"
+        "ldr %[t], %[y]\n\tldr %[u], %[y_end]\n\tvstmia %[t]!, {s8-s11}\n\tstr %[t], %[y]\n\t"
+        "cmp %[t], %[u]\n\tbne 1b\n\t"
+        : [p0] "=&r"(p0), [p1] "=&r"(p1), [p2] "=&r"(p2), [p3] "=&r"(p3), [b0] "=&r"(b0),
+          [b1] "=&r"(b1), [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [a3] "=&r"(a3),
+          [t] "=&r"(t), [u] "=&r"(u), [info] "=&r"(info), [p] "+m"(job.p), [y] "+m"(job.y)
+        : [one] "r"(1), [row_bytes] "m"(job.row_bytes), [y_end] "m"(job.y_end),
+          [tables] "m"(job.tables), [first] "m"(job.info), [end] "m"(job.end)
+        : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11",
+          "s12", "s13");
 }
 
 /* The same of one row; y is what was there. */
@@ -133,16 +141,16 @@ static float one_row(const uint8_t *p, const int16_t *tables, const bk_act_block
 
 static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint32_t row1) {
     size_t row_bytes = bk_q1_row_bytes(w->cols);
+    uint32_t fours = (row1 - row0) & ~(uint32_t)3;
     for (uint32_t r = row0; r < row1; r++) y[r] = 0.0f;
     for (uint32_t i = 0; i * BK_LUT_PANEL < w->cols; i++) {
+        const uint8_t *p = w->data + row0 * row_bytes + (size_t)i * BK_LUT_BLOCKS * BK_Q1_BYTES;
         const int16_t *tables = tables_for(act, w->cols, i);
         const bk_act_block *info = bk_act_blocks(act, w->cols) + i * BK_LUT_BLOCKS;
         const bk_act_block *end = info + bk_lut_blocks(w->cols, i);
-        const uint8_t *p = w->data + row0 * row_bytes + (size_t)i * BK_LUT_BLOCKS * BK_Q1_BYTES;
-        uint32_t r = row0;
-        for (; r + 4 <= row1; r += 4, p += 4 * row_bytes)
-            four_rows(p, row_bytes, tables, info, end, y + r);
-        for (; r < row1; r++, p += row_bytes) y[r] = one_row(p, tables, info, end, y[r]);
+        uint32_t r = row0 + fours;
+        if (fours) four_rows_each(&(quads){p, row_bytes, y + row0, y + r, tables, info, end});
+        for (; r < row1; r++) y[r] = one_row(p + (r - row0) * row_bytes, tables, info, end, y[r]);
     }
 }
 

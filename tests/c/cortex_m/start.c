@@ -1,14 +1,14 @@
 /* start.c: a C program with main(argc, argv), stdio and exit on a bare Cortex-M with semihosting.
  *
  * Newlib's librdimon does the calls; this gives it a vector table, a stack, an FPU that is switched
- * on, and the arguments that the emulator holds. A fault ends the program with status 99.
+ * on, and the arguments that the emulator holds. A fault ends the program with status 99 and says where.
  */
 #include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SYS_GET_CMDLINE = 0x15, SYS_EXIT_EXTENDED = 0x20, APPLICATION_EXIT = 0x20026 };
+enum { SYS_WRITE0 = 4, SYS_GET_CMDLINE = 0x15, SYS_EXIT_EXTENDED = 0x20, APPLICATION_EXIT = 0x20026 };
 enum { MAX_ARGS = 40 };
 
 extern uint8_t stack_top[], bss_start[], bss_end[];
@@ -26,10 +26,26 @@ static int semihost(int operation, void *argument) {
     return r0;
 }
 
-void fault(void) {
+static void say(const char *what, uint32_t value) {
+    char text[64] = {0};
+    strcpy(text, what);
+    for (int shift = 28; shift >= 0; shift -= 4)
+        text[strlen(what) + 7 - (size_t)shift / 4] = "0123456789abcdef"[value >> shift & 15];
+    strcat(text, "\n");
+    semihost(SYS_WRITE0, text);
+}
+
+/* Says where and why (CFSR), then ends the program. */
+static __attribute__((used)) void fault_at(const uint32_t *frame) {
     uint32_t block[2] = {APPLICATION_EXIT, 99};
+    say("fault at ", frame[6]);
+    say("called from ", frame[5]);
+    say("CFSR ", *(volatile uint32_t *)0xe000ed28);
     semihost(SYS_EXIT_EXTENDED, block);
-    for (;;) {}
+}
+
+__attribute__((naked)) void fault(void) {
+    __asm__ volatile("mov r0, sp\n\tbl fault_at\n1:\tb 1b");
 }
 
 typedef void (*vector)(void);
