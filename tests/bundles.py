@@ -111,6 +111,7 @@ def tiny_wheel(out: Path, version: str) -> Path:
         ("bankai_edge/__init__.py", b""),
         ("bankai_edge/cli/__init__.py", b""),
         ("bankai_edge/cli/main.py", _TINY.format(version=version).encode()),
+        ("bankai_edge/cli/__pycache__/main.cpython-311.pyc", b"of the machine that built it"),
     ]
     out.mkdir(exist_ok=True)
     tag = f"py3-none-linux_{MACHINE}"

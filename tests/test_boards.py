@@ -223,7 +223,11 @@ def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
         '    printf("%zu %zu", bk_lut_act_bytes(128), bk_lut_act_bytes(768));\n    return 0;\n}\n'
     )
     gcc, program = compiler("gcc", "apt-get install gcc"), tmp_path / "sizes"
-    for board, columns in (("nucleo-h743zi", 256), ("netduinoplus2", 128)):
+    for board, columns in (
+        ("nucleo-h743zi", 256),
+        ("mps3-an547", 256),
+        ("netduinoplus2", 128),
+    ):
         include = [f"-I{CORE}", f"-I{KERNELS}", f"-DBK_LUT_PANEL={columns}"]
         subprocess.run([gcc, "-std=c11", *include, str(source), "-o", str(program)], check=True)
         layout = fit.layout_of(find(board))

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from agents import make_patch
-from firmware.board import HostBoard, host_builder, missing
+from firmware.board import HostBoard
 from firmware.suite import Suite
 
 from bankai_edge.model import Model
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The firmware, built with gcc."""
-    if shutil.which("gcc") is None:
-        missing("gcc", "apt-get install gcc")
-    return Path(host_builder().build(tmp_path_factory.mktemp("firmware") / "firmware"))
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +32,11 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def board(program: Path, tmp_path: Path, nano_path: Path, mode: str) -> Iterator[HostBoard]:
+def board(
+    firmware_program: Path, tmp_path: Path, nano_path: Path, mode: str
+) -> Iterator[HostBoard]:
     writable = int(mode == "in_place")
-    with HostBoard(program, tmp_path / "flash", nano_path, writable=writable) as board:
+    with HostBoard(firmware_program, tmp_path / "flash", nano_path, writable=writable) as board:
         yield board
 
 

@@ -84,7 +84,10 @@ def cache_and_activations(header: bytes, ctx: int, tables: int) -> tuple[int, in
 
     `tables`: bytes of look-up tables behind a quantised vector.
     """
-    hidden, ffn = model_number(header, "embedding_length"), model_number(header, "feed_forward_length")
+    hidden, ffn = (
+        model_number(header, "embedding_length"),
+        model_number(header, "feed_forward_length"),
+    )
     heads, kv_heads = (model_number(header, f"attention.head_count{s}") for s in ("", "_kv"))
     head_dim = model_number(header, "attention.key_length")
     q, kv = heads * head_dim, kv_heads * head_dim

@@ -57,7 +57,7 @@ LAYOUTS = {
     "neon-popcount": Layout(16, 128),
     "scalar": Layout(0),
     "dsp": Layout(0, 8192, panel=2, own=64),
-    "mve": Layout(0),
+    "mve": Layout(0, 8192, panel=2, own=64),
 }
 
 

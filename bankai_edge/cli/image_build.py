@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bankai_edge.cli.output import json_option, print_json, say
-from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
+from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.host.address import DEFAULT_BAUD
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def make_store(
     folder: Path, model: Path, patches: Path | None, use: tuple[str, ...], keys: tuple[Path, ...]
 ) -> None:
     """The device's first store: what an agent here makes of the patches, with all its checks."""
-    from bankai_edge._link import DeviceError
+    from bankai_edge._link import DeviceError, rc_name, rc_text
     from bankai_edge.agent.device import AgentDevice
     from bankai_edge.agent.gate import Gate
     from bankai_edge.agent.store import Store
@@ -214,7 +214,7 @@ def make_store(
         raise UsageError(f"--patches {patches} is not a folder")
     opened = Model.open(model)
     session = Session(opened, ctx=min(STORE_CTX, opened.shape.context))
-    trusted = folder.with_name("trusted")
+    trusted = folder.with_name(f"{folder.name}.keys")
     trusted.mkdir()
     for key in keys:
         (trusted / key.name).write_bytes(files.read_bytes(key))
@@ -234,7 +234,11 @@ def make_store(
         name = " ".join(use)
         device.activate(use)
     except DeviceError as error:
-        raise IncompatibleError(f"{name} is not for this image: {error}") from error
+        why = error.detail or rc_text(error.rc)
+        wrong: type[BankaiError] = IncompatibleError
+        if rc_name(error.rc) in ("SIGNATURE", "DOWNGRADE"):
+            wrong = SignatureError
+        raise wrong(f"{name} is not for this image: {why}") from error
     finally:
         device.close()
 

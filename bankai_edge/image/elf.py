@@ -36,7 +36,7 @@ def needed(image: bytes, name: str) -> list[str]:
              for kind, _, start, address, _, length in headers
              if kind == _LOAD and address <= table < address + length), 0,
         )  # fmt: skip
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
         raise ValueError(f"{name} is cut off") from error
     return [_text(image, strings + value) for tag, value in entries if tag == _NEEDED]
 

@@ -16,7 +16,7 @@ BACKPORT = f"{KERNEL}/bookworm-backports"
 FIRMWARE = "raspi-firmware"
 _VIDEOCORE_3 = ("bootcode.bin", "start.elf", "fixup.dat")  # run by the boot ROM, before the kernel
 _PI_EARLY = ("bcm2835", "sdhci-iproc")
-_PI_LATE = ("raspberrypi-cpufreq", "raspberrypi-hwmon", "bcm2835-rng", "bcm2835_wdt")
+_PI_LATE = ("raspberrypi-cpufreq", "bcm2835-rng", "bcm2835_wdt")
 _PI_USB_NETWORK = ("dwc2", "phy-generic", "smsc95xx", "lan78xx")
 
 UART0 = "/soc/serial@7e201000"  # the PL011

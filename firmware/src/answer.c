@@ -17,7 +17,11 @@ static bool blank(const char *p, size_t n) {
     return n == 0;
 }
 
-static int refuse_length(int32_t tokens, bk_say *why) {
+int bk_answer_refuse_prompt(int32_t tokens, bk_say *why) {
+    if (tokens == BK_ERR_ARGUMENT) {
+        bk_say_text(why, "an empty prompt");
+        return BK_RC_CONTEXT;
+    }
     bk_say_text(why, "a prompt of ");
     if (tokens < 0) bk_say_text(why, "far too many");
     else bk_say_uint(why, (uint32_t)tokens);
@@ -40,7 +44,7 @@ int bk_answer_start(bk_answer *a, const char *prompt, size_t n, uint32_t max_tok
         return BK_RC_BUSY;
     }
     int32_t tokens = bk_talk_start(s, &s->talks[0], prompt, n, max_tokens);
-    if (tokens <= 0 || (uint32_t)tokens >= s->state.ctx) return refuse_length(tokens, why);
+    if (tokens <= 0 || (uint32_t)tokens >= s->state.ctx) return bk_answer_refuse_prompt(tokens, why);
     *a = (bk_answer){.session = s, .start_ns = bk_port_ns()};
     return BK_RC_OK;
 }

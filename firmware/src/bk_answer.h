@@ -23,6 +23,9 @@ void bk_answer_init(bk_answer *a, bk_session *session);
 /* Begin; steps do the work. BK_RC_BUSY while another prompt is being answered. */
 int bk_answer_start(bk_answer *a, const char *prompt, size_t n, uint32_t max_tokens, bk_say *why);
 
+/* The sentence for what bk_talk_start returned about a prompt that cannot be asked. */
+int bk_answer_refuse_prompt(int32_t tokens, bk_say *why);
+
 /* One pass over one token, if there is something to do. */
 bool bk_answer_step(bk_answer *a);
 

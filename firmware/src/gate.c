@@ -40,7 +40,7 @@ static int open_envelope(const char *name, const uint8_t *file, size_t n, bk_spa
     if (!bk_cose_is(file, n)) return BK_RC_OK;
     bk_cose envelope;
     if (bk_cose_open(file, n, &envelope) != BK_OK) {
-        sentence(why, name, " is damaged: its signature's envelope is not well-formed");
+        sentence(why, name, " is in an envelope that is damaged or of another kind");
         return BK_RC_SIGNATURE;
     }
     *payload = envelope.payload;
@@ -49,20 +49,6 @@ static int open_envelope(const char *name, const uint8_t *file, size_t n, bk_spa
 
 #endif
 
-int bk_gate_open(const char *name, const uint8_t *file, size_t n, bk_patch *patch, bk_say *why,
-                 bk_say *warning) {
-    bk_span payload;
-    int rc = open_envelope(name, file, n, &payload, why, warning);
-    if (rc) return rc;
-    rc = bk_patch_parse(payload.p, payload.n, patch);
-    if (rc == BK_ERR_VERSION && payload.n > 2 && payload.p[1] == 0 && payload.p[2] < 24) {
-        sentence(why, name, " has format version ");
-        bk_say_uint(why, payload.p[2]);
-        return BK_RC_VERSION;
-    }
-    return bk_gate_refusal(name, patch, rc, why);
-}
-
 /* ---- refusals ----------------------------------------------------------------------------- */
 
 static void say_model(const bk_patch *patch, bk_say *why) {
@@ -70,7 +56,9 @@ static void say_model(const bk_patch *patch, bk_say *why) {
     else bk_say_text(why, "of another id");
 }
 
-int bk_gate_refusal(const char *name, const bk_patch *patch, int error, bk_say *why) {
+static int refusal(const char *what, const char *name, const bk_patch *patch, int error,
+                   bk_say *why) {
+    if (error != BK_OK) bk_say_text(why, what);
     switch (error) {
     case BK_OK:
         return BK_RC_OK;
@@ -103,6 +91,26 @@ int bk_gate_refusal(const char *name, const bk_patch *patch, int error, bk_say *
         sentence(why, name, " is damaged or no patch");
         return BK_RC_MALFORMED;
     }
+}
+
+int bk_gate_refusal(const char *name, const bk_patch *patch, int error, bk_say *why) {
+    return refusal("patch ", name, patch, error, why);
+}
+
+/* ---- files -------------------------------------------------------------------------------- */
+
+int bk_gate_open(const char *name, const uint8_t *file, size_t n, bk_patch *patch, bk_say *why,
+                 bk_say *warning) {
+    bk_span payload;
+    int rc = open_envelope(name, file, n, &payload, why, warning);
+    if (rc) return rc;
+    rc = bk_patch_parse(payload.p, payload.n, patch);
+    if (rc == BK_ERR_VERSION && payload.n > 2 && payload.p[1] == 0 && payload.p[2] < 24) {
+        sentence(why, name, " has format version ");
+        bk_say_uint(why, payload.p[2]);
+        return BK_RC_VERSION;
+    }
+    return refusal("", name, patch, rc, why);
 }
 
 int bk_gate_refuse_older(const bk_store *store, const char *name, const bk_patch *patch,

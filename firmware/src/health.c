@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#include "bk_smp.h"
+#include "bk_answer.h"
+#include "bk_error.h"
 
 enum { SEEN_MAX = 100 }; /* bytes of an answer that are shown */
 
@@ -88,9 +89,8 @@ static int ask(bk_session *s, const char *name, const bk_patch *patch, uint32_t 
     if (r.right) return BK_RC_OK;
     say_which(why, name, i, patch->n_canaries, prompt);
     if (tokens <= 0 || (uint32_t)tokens >= s->state.ctx) {
-        bk_say_text(why, ", cannot be asked: a prompt of ");
-        bk_say_uint(why, tokens > 0 ? (uint32_t)tokens : 0);
-        bk_say_text(why, " tokens");
+        bk_say_text(why, ", cannot be asked: ");
+        bk_answer_refuse_prompt(tokens, why);
         return BK_RC_CANARY;
     }
     bk_say_text(why, ", gave ");

@@ -46,7 +46,8 @@ void bk_say_hex(bk_say *s, const uint8_t *p, size_t n) {
     }
 }
 
-static void say_char(bk_say *s, const char *p, size_t n) {
+static void say_char(bk_say *s, const char *p, size_t n, char mark) {
+    if (*p == mark) bk_say_text(s, "\\");
     switch (*p) {
     case '\n': bk_say_text(s, "\\n"); break;
     case '\r': bk_say_text(s, "\\r"); break;
@@ -78,7 +79,7 @@ void bk_say_quoted(bk_say *s, const char *p, size_t n) {
     bk_say_text(s, mark);
     while (n) {
         size_t m = first_chars(p, n, 1);
-        say_char(s, p, m);
+        say_char(s, p, m, *mark);
         p += m;
         n -= m;
     }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shutil
 import signal
 import subprocess
-import sys
 import time
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -35,15 +36,16 @@ def missing(tool: str, remedy: str) -> None:
     pytest.skip(message)
 
 
-def host_builder() -> Any:
-    """firmware/ports/host/build.py as a module."""
-    folder = str(ROOT / "firmware/ports/host")
-    sys.path.insert(0, folder)
-    try:
-        import build
-    finally:
-        sys.path.remove(folder)
-    return build
+def host_program(folder: Path, *defines: str, **options: Any) -> Path:
+    """The firmware built with gcc into `folder`, with sanitizers; `defines` as in BK_SWITCHER."""
+    if shutil.which("gcc") is None:
+        missing("gcc", "apt-get install gcc")
+    place = ROOT / "firmware/ports/host/build.py"
+    spec = importlib.util.spec_from_file_location("firmware_host_build", place)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return Path(module.build(folder / "firmware", defines=defines, **options))
 
 
 class Board(Protocol):
@@ -172,25 +174,40 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._line.close()
 
     def send(self, data: bytes) -> None:
         self._line.write(data)
 
-    def packets(self, enough: Callable[[list[bytes]], bool], timeout_s: float) -> list[bytes]:
+    def packets(self, enough: int, timeout_s: float) -> list[bytes]:
         """The packets that come until there are enough, or the time is up; text goes to `text`."""
         found: list[bytes] = []
         deadline = time.monotonic() + timeout_s
-        while not enough(found) and time.monotonic() < deadline:
-            for kind, content in self._reader.feed(self._line.read(0.02)):
-                if kind == "packet":
-                    found.append(content)
-                else:
-                    self.text += content + b"\n"
+        while len(found) < enough and time.monotonic() < deadline:
+            found += self._read()
         return found
+
+    def text_comes(self, timeout_s: float) -> bool:
+        """Whether a line of text comes in time."""
+        deadline = time.monotonic() + timeout_s
+        while not self.text and time.monotonic() < deadline:
+            self._read()
+        return bool(self.text)
 
     def ask(self, packet: bytes, timeout_s: float = ANSWER_S) -> bytes:
         """A packet's answer; b"" for silence."""
         self.send(frame_encode(packet))
-        found = self.packets(lambda p: len(p) > 0, timeout_s)
+        found = self.packets(1, timeout_s)
         return found[0] if found else b""
+
+    def _read(self) -> list[bytes]:
+        found = []
+        for kind, content in self._reader.feed(self._line.read(0.02)):
+            if kind == "packet":
+                found.append(content)
+            else:
+                self.text += content + b"\n"
+        return found

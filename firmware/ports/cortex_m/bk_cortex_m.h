@@ -5,8 +5,7 @@
 #define BK_CORTEX_M_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "bk_port.h"
 
 #ifndef BK_CTX
 #define BK_CTX 48 /* tokens of context */
@@ -34,6 +33,7 @@ static inline void bk_wait_for_interrupt(void) { __asm volatile("dsb\n\twfi" :::
 static inline void bk_barrier(void) { __asm volatile("dsb\n\tisb" ::: "memory"); }
 
 static inline void bk_irq_enable(uint32_t n) { (&BK_REG(0xE000E100))[n / 32] = 1u << n % 32; }
+static inline void bk_irq_disable(uint32_t n) { (&BK_REG(0xE000E180))[n / 32] = 1u << n % 32; }
 static inline void bk_irq_kick(uint32_t n) { (&BK_REG(0xE000E200))[n / 32] = 1u << n % 32; }
 
 /* ---- what the linker script of a chip defines ---- */
@@ -48,15 +48,17 @@ extern uint8_t bk_link_store[], bk_link_store_end[];   /* kept through a reset *
 
 /* ---- the kernels of cython_ext/kernels/cortex_m ---- */
 
-extern const struct bk_kernel bk_kernel_dsp, bk_kernel_mve;
+extern const bk_kernel bk_kernel_dsp, bk_kernel_mve;
 
 /* ---- the shared code, for a chip's bk_port_start ---- */
 
 void bk_clock_start(uint32_t core_hz); /* SysTick, one interrupt a millisecond */
 uint32_t bk_clock_hz(void);
 void bk_uart_start(void);
+void bk_place(bk_board *board); /* model, kernel, context and memory, where the linker put them */
 
-/* ---- what a chip gives (and BK_UART_IRQ, BK_N_IRQ in its bk_chip.h) ---- */
+/* ---- what a chip gives (and its bk_chip.h: BK_UART_IRQ, BK_N_IRQ, BK_CHIP_VECTORS,
+ *      BK_CHIP_KERNEL) ---- */
 
 /* Before .data and .bss are set: only registers. */
 void bk_chip_early(void);

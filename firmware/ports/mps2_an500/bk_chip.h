@@ -5,6 +5,10 @@
 #define BK_CHIP_HZ 25000000u
 #define BK_CMSDK_UART 0x40004000u
 #define BK_CMSDK_WATCHDOG 0x40008000u
+#define BK_CHIP_KERNEL bk_kernel_dsp
+#ifndef BK_WATCHDOG_S
+#define BK_WATCHDOG_S 30 /* an emulator may be slow */
+#endif
 #define BK_N_IRQ 32
 #define BK_UART_IRQ 0
 #define BK_UART_TX_IRQ 1

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#define BK_CHIP_KERNEL bk_kernel_dsp
 #define BK_N_IRQ 82
 #define BK_UART_IRQ 37 /* USART1 */
 
