@@ -96,7 +96,7 @@ def test_bit_errors_on_the_line_store_nothing_wrong(made: Any, model: Model) -> 
             assert judge.has(name, patch) or not done
             assert judge.info()["active"] == [name] or not done
             assert stored is None or judge.verify()["ok"]
-    assert tally.faults > 10 and tally.succeeded >= 2, tally
+    assert tally.faults > 5 and tally.succeeded >= 2, tally
 
 
 def test_the_cable_is_pulled_amid_a_push(made: Any, model: Model) -> None:
@@ -119,17 +119,16 @@ def test_the_cable_is_pulled_amid_a_push(made: Any, model: Model) -> None:
         assert resumed[0] > 0.6 * len(patch) and client.has("p", patch)
 
 
-def recorded(board: HostBoard, names: list[str], files: dict[str, bytes]) -> bytes:
-    """The bytes of a push --use, as a client sends them."""
-    sent = b""
+def recorded(board: HostBoard, name: str, patch: bytes) -> tuple[bytes, int]:
+    """The bytes of a push --use as a client sends them, and how many requests they are."""
+    sent: list[bytes] = []
 
     class Tapped:
         def __init__(self, line: ByteLine) -> None:
             self._line = line
 
         def write(self, data: bytes) -> None:
-            nonlocal sent
-            sent += data
+            sent.append(data)
             self._line.write(data)
 
         def __getattr__(self, name: str) -> Any:
@@ -138,10 +137,9 @@ def recorded(board: HostBoard, names: list[str], files: dict[str, bytes]) -> byt
     line: Any = Tapped(open_serial(board.path, 115200))
     with Client(FramedTransport(line)) as client:
         client._buf_size = 200
-        for name in names:
-            client.push(name, files[name])
-        client.activate(names)
-    return sent
+        client.push(name, patch)
+        client.activate([name])
+    return b"".join(sent), len(sent)
 
 
 @pytest.mark.parametrize("writable", [0, 1])
@@ -154,10 +152,8 @@ def test_power_cuts_amid_a_push_leave_the_old_state_or_the_new(
     with client_of(board) as client:
         client.push("p", old)
         client.activate(["p"])
-    stream = recorded(made(writable=writable), ["p"], {"p": new})
-    assert len(stream) > 300
-    seen = set()
-    for k in range(len(stream) // 9, len(stream) + 1, len(stream) // 9):
+    stream, requests = recorded(made(writable=writable), "p", new)
+    for k in range(len(stream) // 9, len(stream), len(stream) // 9):
         with Wire(board) as wire:
             wire.send(stream[:k])
             time.sleep(0.01 * (k % 4))
@@ -167,12 +163,13 @@ def test_power_cuts_amid_a_push_leave_the_old_state_or_the_new(
             assert info["active"] == ["p"] and "warnings" not in info, info
             assert client.has("p", old) or client.has("p", new)
             assert client.verify()["ok"]
-            seen.add(client.has("p", new))
             client.push("p", old)
-    assert seen == {False, True} or not seen - {False}
+    with Wire(board) as wire:
+        wire.send(stream)
+        assert len(wire.packets(requests, 10)) == requests
+    board.power_cut()
     with client_of(board) as client:
-        client.push("p", new)
-        assert client.has("p", new)
+        assert client.has("p", new) and client.info()["active"] == ["p"]
     with Terminal(board) as human:
         assert human.type(f"ask {QUESTION}") == answer_of(model, [new]) + "\r\n"
 
