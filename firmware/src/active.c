@@ -346,7 +346,9 @@ static void rename_pending(bk_store_set *set, bk_store_id id) {
 /* The pending upload has an id now; or it is gone (0), and the next one is another. */
 static void settle_pending(bk_active *a, bk_store_set *wanted, bk_store_id id) {
     rename_pending(wanted, id);
-#ifndef BK_SWITCHER
+#ifdef BK_SWITCHER
+    (void)a;
+#else
     for (uint32_t i = 0; i < 2; i++) rename_pending(&a->slots[i].set, id);
 #endif
 }

@@ -273,6 +273,14 @@ static bool writable(const bk_device *d) {
 #endif
 }
 
+static void put_warnings(const bk_device *d, bk_facts *f) {
+    if (!d->lacking[0] && !d->active.note[0]) return;
+    bk_facts_begin(f, "warnings");
+    if (d->lacking[0]) bk_facts_add(f, d->lacking);
+    if (d->active.note[0]) bk_facts_add(f, d->active.note);
+    bk_facts_end(f);
+}
+
 int bk_device_info(bk_device *d, bk_facts *f) {
     (void)start_detail(d);
     put(f, "board", d->board->id);
@@ -284,8 +292,7 @@ int bk_device_info(bk_device *d, bk_facts *f) {
     put(f, "policy", bk_gate_policy());
     put_ctx(d, f);
     bk_facts_uint(f, "uptime_ms", bk_port_ms());
-    if (d->lacking[0]) put(f, "lacking", d->lacking);
-    if (d->active.note[0]) put(f, "note", d->active.note);
+    put_warnings(d, f);
     return BK_RC_OK;
 }
 
@@ -347,7 +354,7 @@ enum { BENCH_TOKENS = 4 };
 static int claim(bk_device *d) {
     if (!d->session.runs) return refuse(d, BK_RC_NOT_SUPPORTED, "no model runs here", "", "");
     if (!d->answer.done)
-        return refuse(d, BK_RC_BUSY, "another prompt is being answered", "", "");
+        return refuse(d, BK_RC_BUSY, "a prompt is being answered", "", "");
     (void)start_detail(d);
     bk_session_forget(&d->session);
     return BK_RC_OK;
@@ -366,6 +373,7 @@ int bk_device_bench(bk_device *d, bk_facts *f) {
     uint64_t ns = bk_port_ns() - start;
     bk_session_forget(s);
     put(f, "kernel", s->state.kernel->name);
+    bk_facts_uint(f, "tokens", BENCH_TOKENS);
     bk_facts_uint(f, "token_us", (uint32_t)(ns / (1000 * BENCH_TOKENS)));
     if (d->board->clock_hz) bk_facts_uint(f, "clock_hz", d->board->clock_hz);
     bk_facts_uint(f, "memory_bytes", (uint32_t)d->board->memory_bytes);

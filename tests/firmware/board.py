@@ -36,7 +36,7 @@ def missing(tool: str, remedy: str) -> None:
     pytest.skip(message)
 
 
-def host_program(folder: Path, *defines: str) -> Path:
+def host_program(folder: Path, *defines: str, **options: Any) -> Path:
     """The firmware built with gcc into `folder`, with sanitizers; `defines` as in BK_SWITCHER."""
     if shutil.which("gcc") is None:
         missing("gcc", "apt-get install gcc")
@@ -45,7 +45,7 @@ def host_program(folder: Path, *defines: str) -> Path:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return Path(module.build(folder / "firmware", defines=defines))
+    return Path(module.build(folder / "firmware", defines=defines, **options))
 
 
 class Board(Protocol):

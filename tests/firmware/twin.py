@@ -32,21 +32,22 @@ FS = 8
 # Values that are a device's own, wherever they stand; what cannot be compared at all.
 OWN = {"ns", "us", "uptime_ms", "board", "kernel", "version", "buf_size", "buf_count", "output"}
 OWN |= {"weights_sha256"}  # of weights in the layout of a kernel
-FIRMWARE_ALONE = {(0, 4), (BK_GROUP, 9)}  # no clock on a chip; no bench on the agent
-CTX = 48
+FIRMWARE_ALONE = {(0, 4), (BK_GROUP, 9)}  # no clock on a chip; each has its own figures
 
 
 class Twin:
     """Asks both, and compares."""
 
-    def __init__(self, board: Board, model: Model, root: Path, *, in_place: bool = False) -> None:
-        self.session = Session(model, ctx=CTX, mode="in-place" if in_place else "overlay")
+    def __init__(
+        self, board: Board, model: Model, root: Path, *, in_place: bool = False, ctx: int = 48
+    ) -> None:
+        self.session = Session(model, ctx=ctx, mode="in-place" if in_place else "overlay")
         self.device = AgentDevice(
             model,
             self.session,
             Store(root),
             mode="in-place" if in_place else "overlay",
-            ctx=CTX,
+            ctx=ctx,
             log=lambda _: None,
             on_reset=lambda: None,
         )
@@ -74,6 +75,15 @@ class Twin:
         elif command not in FIRMWARE_ALONE:
             assert without_own(told) == without_own(expected), f"{what}: {told}, {expected}"
         return told
+
+    def replay(self, vectors: dict[str, Any]) -> None:
+        """A recorded conversation's requests."""
+        for exchange in vectors["exchanges"]:
+            packet = bytes.fromhex(exchange["request"])
+            if len(packet) > vectors["buf_size"]:
+                assert self.wire.ask(packet, 0.3) == b"", exchange["what"]  # beyond its buf_size
+            else:
+                self.same(packet, exchange["what"], silent=not exchange["answer"])
 
     def ask(self, op: int, group: int, command: int, body: dict[str, Any], what: str = "") -> Any:
         """One request to both."""
@@ -112,7 +122,7 @@ class Twin:
 def without_own(value: Any) -> Any:
     """An answer without the values that are a device's own."""
     if isinstance(value, dict):
-        known = {k: v for k, v in value.items() if k not in ("kernel", "note")}
+        known = {k: v for k, v in value.items() if k not in ("kernel", "warnings")}
         return {k: type(v) if k in OWN else without_own(v) for k, v in known.items()}
     if isinstance(value, str):
         return re.sub(r"at most \d+", "at most so many", value)
@@ -170,7 +180,7 @@ def wander(twin: Twin, model: Model, steps: int, seed: int) -> dict[str, int]:
         done[move] = done.get(move, 0) + 1
         twin.ask(READ, BK_GROUP, 1, {})
         info = twin.ask(READ, BK_GROUP, 0, {})
-        assert "note" not in info, info
+        assert "warnings" not in info, info
     verify = twin.ask(READ, BK_GROUP, 6, {})
     assert verify["ok"] is True
     return done
