@@ -359,6 +359,24 @@ def test_instructions_of_a_token_are_those_counted() -> None:
     assert expect.instructions_per_token(shape, "avx2-lut") is None
 
 
+def test_chips_are_computed_from_counted_tokens_of_the_nano(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"m4 token": {"dsp": 3_000_000, "dsp, tables of 128 columns": 4_000_000},
+              "m7 token": {"dsp": 2_000_000}}  # fmt: skip
+    (tmp_path / "cortex_m.json").write_text(json.dumps(counts))
+    monkeypatch.setattr(expect, "COUNTS", (tmp_path,))
+    expect._counts.cache_clear()
+    for name, instructions in (("stm32f405", 4_000_000), ("nucleo-h743zi", 2_000_000)):
+        board, found = find(name), expect.expect(find(name), NANO)
+        assert board.cpu is not None and found is not None
+        assert (found.instructions, found.bandwidth, found.threads) == (instructions, None, 1)
+        assert found.tokens_per_s == board.cpu.mhz * 1e6 * board.cpu.ipc / instructions
+        assert "assumed" in found.assumptions[0]
+    assert expect.expect(find("mps3-an547"), NANO) is None  # mve was not counted
+    expect._counts.cache_clear()
+
+
 def test_nothing_is_computed_without_counts_or_room() -> None:
     assert expect.expect(find("x86-64"), NANO) is None  # x86 kernels were not counted
     assert expect.expect(find("esp32-s3"), NANO) is None

@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 COUNTS = (HERE, HERE.parent.parent / "docs")  # installed; in a checkout
 POSITION = 32  # tokens that attention looks back over: the middle of a run of 64
 SMALL_MODEL_BYTES = 16 << 20  # such a model runs on one core: handing out work costs more
-CORTEX_M = {"Cortex-M4F": "M4F", "Cortex-M7": "M7", "Cortex-M55": "M55"}
+CORTEX_M = {"Cortex-M4F": "m4", "Cortex-M7": "m7", "Cortex-M55": "m55"}  # as counted
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def cortex_m_instructions(board: Board, shape: ModelShape) -> int | None:
     """Counted instructions of one token of the nano; None for other models and chips."""
     if board.cpu is None or shape.name != "nano":
         return None
-    table = _counts("cortex_m.json").get("instructions per token", {})
-    found = table.get(CORTEX_M.get(board.cpu.name, ""), {})
-    value = found.get(board.cpu.kernel) if isinstance(found, dict) else None
-    return round(value) if value else None
+    tokens = _counts("cortex_m.json").get(f"{CORTEX_M.get(board.cpu.name)} token", {})
+    columns = board.cpu.lookup_columns
+    kernel = board.cpu.kernel + (f", tables of {columns} columns" if columns else "")
+    return tokens.get(kernel)
