@@ -24,6 +24,7 @@ from bankai_edge.shapes import GROUP, GROUP_BYTES, ModelShape
 HERE = Path(__file__).resolve().parent
 COUNTS = (HERE, HERE.parent.parent / "docs")  # installed; in a checkout
 POSITION = 32  # tokens that attention looks back over: the middle of a run of 64
+LEAST_CONTEXT = 48  # tokens: where not even so many fit, no speed is of interest
 SMALL_MODEL_BYTES = 16 << 20  # such a model runs on one core: handing out work costs more
 CORTEX_M = {"Cortex-M4F": "m4", "Cortex-M7": "m7", "Cortex-M55": "m55"}  # as counted
 
@@ -96,7 +97,7 @@ def expect(board: Board, shape: ModelShape, threads: int | None = None) -> Expec
     cpu, memory = board.cpu, board.memory
     if cpu is None or memory is None or not cpu.ipc or not cpu.mhz:
         return None
-    if not fits(board, shape, min(64, shape.context)).ok:
+    if not fits(board, shape, LEAST_CONTEXT).ok:
         return None
     small = board.kind == "linux" and packed_bytes(shape, layout_of(board)) < SMALL_MODEL_BYTES
     if threads is None:
@@ -152,4 +153,5 @@ def cortex_m_instructions(board: Board, shape: ModelShape) -> int | None:
     tokens = _counts("cortex_m.json").get(f"{CORTEX_M.get(board.cpu.name)} token", {})
     columns = board.cpu.lookup_columns
     kernel = board.cpu.kernel + (f", tables of {columns} columns" if columns else "")
-    return tokens.get(kernel)
+    value = tokens.get(kernel)
+    return None if value is None else int(value)
