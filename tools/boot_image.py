@@ -360,7 +360,7 @@ def prove(args: argparse.Namespace, work: Path) -> None:
     check(_sha256(seeded) == _sha256(again), "two builds differ")
     say(f"two builds, one hash: {_sha256(seeded)}")
     damaged(seeded, args.board, work, say)
-    full(again, args.board, work, say)
+    full(seeded, args.board, work, say)
     if args.board == "qemu-virt":
         over_udp(build(args.board, work / "net.img", "--insecure", *more)[0], args.board, work, say)
     if not args.image:
