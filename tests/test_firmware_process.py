@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import itertools
 import random
 import re
 import shlex
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +15,9 @@ from typing import Any
 import pytest
 from agents import bankai, make_patch
 from faults import Faults, Spoiler, Tally, scattered
-from firmware.board import ROOT, HostBoard, Terminal, Wire, client_of, host_program
+from firmware.board import HostBoard, Terminal, Wire, client_of, host_program
 from firmware.suite import QUESTION, answer_of, smpmgr
 from firmware.twin import bound
-from hypothesis import given
-from hypothesis import strategies as st
 from test_smpmgr import sessions
 
 from bankai_edge.errors import BankaiError, IncompatibleError
@@ -447,53 +443,3 @@ def test_a_switcher_keeps_patches_for_something_else(
     with Terminal(board) as human:
         assert "ask" not in human.type("help", "reset .*\r\n")
         assert "active: nothing" in human.type("off", r"us\)\r\n")
-
-
-# ---- parts -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """say.c and utf8.c as a library."""
-    out = tmp_path_factory.mktemp("parts") / "parts.so"
-    source, core = ROOT / "firmware/src", ROOT / "cython_ext/core"
-    files = [source / "say.c", source / "utf8.c", core / "bk_unicode.c"]
-    subprocess.run(
-        ["gcc", "-std=c11", "-O1", "-shared", "-fPIC", f"-I{source}", f"-I{core}",
-         *map(str, files), "-o", str(out)], check=True,
-    )  # fmt: skip
-    return ctypes.CDLL(str(out))
-
-
-@given(data=st.one_of(st.binary(max_size=40), st.text(max_size=20).map(str.encode)))
-def test_bytes_become_the_text_that_python_makes_of_them(parts: ctypes.CDLL, data: bytes) -> None:
-    state, out, text = ctypes.create_string_buffer(5), ctypes.create_string_buffer(7), b""
-    parts.bk_utf8_feed.argtypes = [ctypes.c_char_p, ctypes.c_uint8, ctypes.c_char_p]
-    parts.bk_utf8_feed.restype = parts.bk_utf8_finish.restype = ctypes.c_size_t
-    for byte in data:
-        n = parts.bk_utf8_feed(state, byte, out)
-        text += out.raw[:n]
-    n = parts.bk_utf8_finish(state, out)
-    text += out.raw[:n]
-    assert text.decode() == data.decode(errors="replace")
-
-
-class Say(ctypes.Structure):
-    _fields_ = (("text", ctypes.c_char_p), ("cap", ctypes.c_size_t), ("n", ctypes.c_size_t))
-
-
-@given(
-    text=st.text(st.characters(exclude_categories=["C", "Z"]), max_size=40), cap=st.integers(1, 70)
-)
-def test_a_sentence_is_cut_between_characters(parts: ctypes.CDLL, text: str, cap: int) -> None:
-    buffer = ctypes.create_string_buffer(cap)
-    say = Say()
-    parts.bk_say_start(ctypes.byref(say), buffer, ctypes.c_size_t(cap))
-    raw = text.encode()
-    parts.bk_say_bytes(ctypes.byref(say), raw, ctypes.c_size_t(len(raw)))
-    assert text.startswith(buffer.value.decode()) and len(buffer.value) < cap
-    whole = ctypes.create_string_buffer(400)
-    parts.bk_say_start(ctypes.byref(say), whole, ctypes.c_size_t(400))
-    parts.bk_say_quoted(ctypes.byref(say), raw, ctypes.c_size_t(len(raw)))
-    shown = text if len(text) <= 24 else text[:23] + "…"
-    assert whole.value.decode() == repr(shown)
