@@ -73,7 +73,9 @@ def add_sizes() -> None:
     ctx, panel = env.GetProjectOption("custom_ctx"), env.GetProjectOption("custom_panel")
     env.Append(CPPDEFINES=[("BK_CTX", int(ctx)), ("BK_LUT_PANEL", int(panel))])
     tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET {ctx} {panel}'
-    env.AddPostAction("$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET"))
+    env.AddPostAction(
+        "$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET")
+    )
 
 
 chips = env.GetProjectOption("custom_ports").split()

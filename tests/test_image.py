@@ -348,6 +348,13 @@ def test_missing_tools_are_named_with_the_command_that_installs_them(
     assert "apt-get install erofs-utils mtools" in str(caught.value)
 
 
+def test_the_page_names_every_tool_that_has_to_be_installed() -> None:
+    page = (Path(__file__).parent.parent / "docs/image.md").read_text()
+    line = next(line for line in page.splitlines() if "apt-get install" in line)
+    always_there = {"apt", "dpkg", "python3.11-minimal"}
+    assert set(line.split()[2:]) == set(programs.PACKAGES.values()) - always_there
+
+
 def test_the_hosts_sources_become_the_images(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -355,7 +355,8 @@ def prove(args: argparse.Namespace, work: Path) -> None:
     for name in ("arith", "units"):
         shutil.copy(ARITH.with_name(f"{name}.bkp"), patches)
     seeded = build(args.board, work / "seeded.img", "--patches", patches, *more)[0]
-    again = build(args.board, work / "again.img", "--patches", patches, *more)[0]
+    same: list[str | Path] = ["--patches", patches, "--locked", f"{seeded}.json"]
+    again = build(args.board, work / "again.img", *same, *more)[0]
     check(_sha256(seeded) == _sha256(again), "two builds differ")
     say(f"two builds, one hash: {_sha256(seeded)}")
     damaged(seeded, args.board, work, say)

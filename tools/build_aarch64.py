@@ -58,23 +58,35 @@ def unpack_root() -> None:
     """Python, its C++ runtime and its headers for arm64, unpacked below WORK."""
     if (ROOT / "usr/bin" / PYTHON).exists():
         return
-    state, cache = WORK / "apt/state", WORK / "apt/cache"
-    for folder in (state / "lists/partial", cache / "archives/partial", ROOT):
+    apt, _ = apt_get()
+    subprocess.run([*apt, "update"], check=True)
+    subprocess.run([*apt, "-y", "install", "python3", "libstdc++6", "zlib1g"], check=True)
+    # the headers alone, without the compiler's world that they depend on
+    unpack_also(f"lib{PYTHON}-dev")
+
+
+def unpack_also(*packages: str) -> None:
+    """Unpack these packages, too, without what they depend on."""
+    apt, archives = apt_get()
+    subprocess.run([*apt, "download", *packages], check=True, cwd=archives)
+    for package in sorted(archives.glob("*.deb")):
+        subprocess.run(["dpkg", "-x", str(package), str(ROOT)], check=True)
+
+
+def apt_get(work: Path = WORK, *more: str) -> tuple[list[str], Path]:
+    """apt-get with a state of its own, for arm64; and where it puts what it downloads."""
+    state, cache = work / "apt/state", work / "apt/cache"
+    archives = cache / "archives"
+    for folder in (state / "lists/partial", archives / "partial", work / "root"):
         folder.mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     options = [
         "APT::Architecture=arm64", "APT::Architectures::=arm64", "Debug::NoLocking=true",
         "APT::Install-Recommends=false", "APT::Get::Download-Only=true",
         f"Dir::State={state}", f"Dir::State::status={state / 'status'}", f"Dir::Cache={cache}",
-        "APT::Sandbox::User=root",
+        "APT::Sandbox::User=root", *more,
     ]  # fmt: skip
-    apt = ["apt-get", "-qq", *(part for option in options for part in ("-o", option))]
-    subprocess.run([*apt, "update"], check=True)
-    subprocess.run([*apt, "-y", "install", "python3", "libstdc++6", "zlib1g"], check=True)
-    # the headers alone, without the compiler's world that they depend on
-    subprocess.run([*apt, "download", f"lib{PYTHON}-dev"], check=True, cwd=cache / "archives")
-    for package in sorted((cache / "archives").glob("*.deb")):
-        subprocess.run(["dpkg", "-x", str(package), str(ROOT)], check=True)
+    return ["apt-get", "-qq", *(part for option in options for part in ("-o", option))], archives
 
 
 # ---- the wheel ----------------------------------------------------------------------------------
@@ -111,6 +123,8 @@ def build_wheel(out: Path) -> Path:
     ).stdout.strip()
     fresh = WORK / "wheel"
     shutil.rmtree(fresh, ignore_errors=True)
+    for cached in [*(cross.ROOT / "bankai_edge").rglob("__pycache__")]:
+        shutil.rmtree(cached, ignore_errors=True)  # or this host's bytecode would go in
     env = {
         **os.environ,
         "_PYTHON_HOST_PLATFORM": "linux-aarch64",

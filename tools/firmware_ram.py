@@ -17,8 +17,9 @@ from pathlib import Path
 TOOL = "arm-none-eabi-"
 LARGEST = 5  # static objects that are named
 GROUP = 128
-TABLES = 16 * 256 * 2  # bytes of the DSP kernel's tables for one group of 128 columns
-PANEL = 256  # columns whose tables it keeps, unless BK_LUT_PANEL says otherwise
+LOOK_UP = {"bk_kernel_dsp", "bk_kernel_mve"}  # kernels with tables, as bk_lut.h says:
+TABLES = 16 * 256 * 2  # bytes for one group of 128 columns
+PANEL = 256  # columns whose tables are kept at a time, unless BK_LUT_PANEL says otherwise
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,10 @@ def cache_and_activations(header: bytes, ctx: int, tables: int) -> tuple[int, in
 
     `tables`: bytes of look-up tables behind a quantised vector.
     """
-    hidden, ffn = model_number(header, "embedding_length"), model_number(header, "feed_forward_length")
+    hidden, ffn = (
+        model_number(header, "embedding_length"),
+        model_number(header, "feed_forward_length"),
+    )
     heads, kv_heads = (model_number(header, f"attention.head_count{s}") for s in ("", "_kv"))
     head_dim = model_number(header, "attention.key_length")
     q, kv = heads * head_dim, kv_heads * head_dim
@@ -106,7 +110,7 @@ def plan(elf: Path, ctx: int, panel: int = PANEL) -> list[tuple[str, int]]:
     rows.append(("memory", memory))
     header = model_header(elf)
     if header:
-        tables = 64 + panel // GROUP * TABLES if "bk_kernel_dsp" in program.symbols else 0
+        tables = 64 + panel // GROUP * TABLES if LOOK_UP & program.symbols.keys() else 0
         cache, activations = cache_and_activations(header, ctx, tables)
         rows += [
             (f"  KV cache of {ctx} tokens", cache),

@@ -193,7 +193,10 @@ def write_boot(
         if recipe.free_pl011:
             free_pl011(tree)
     if recipe.config_txt:
-        (folder / "config.txt").write_text("\n".join(recipe.config_txt) + "\n")
+        lines = list(recipe.config_txt)
+        if len(recipe.device_trees) == 1:  # else the firmware chooses by the model it runs on
+            lines.append(f"device_tree={Path(recipe.device_trees[0]).name}")
+        (folder / "config.txt").write_text("\n".join(lines) + "\n")
     if recipe.firmware:
         assert firmware is not None
         files = {f"usr/lib/raspi-firmware/{name}": name for name in recipe.firmware}

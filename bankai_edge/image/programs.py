@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -27,6 +28,8 @@ _SBIN = ("/usr/sbin", "/sbin")  # not on every user's PATH
 
 def find(program: str) -> str | None:
     """Where a program is, also when its folder is not on this user's PATH."""
+    if program == "python3.11" and sys.version_info[:2] == (3, 11):
+        return sys.executable
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SBIN))
     return shutil.which(program, path=path)
 

@@ -34,8 +34,8 @@ class Wheel:
         self._members: dict[str, zipfile.ZipInfo] = {}
         for info in self._zip.infolist():
             path = _installed(info.filename)
-            if path is None or info.is_dir():
-                continue
+            if path is None or info.is_dir() or "__pycache__" in PurePosixPath(path).parts:
+                continue  # bytecode is written here, for this Python
             if ".." in PurePosixPath(path).parts or path.startswith("/") or path in self._members:
                 raise damaged(what, f"it holds {info.filename!r}")
             self._members[path] = info

@@ -46,6 +46,7 @@ void bk_chip_uart_listen(bool on) {
         bk_irq_kick(BK_UART_IRQ);
     } else {
         uart->ctrl &= ~(uint32_t)BK_CMSDK_RX_INT;
+        uart->intstatus = BK_CMSDK_RX; /* else it keeps interrupting, masked or not */
     }
     bk_irq_on();
 }

@@ -33,6 +33,7 @@ static inline void bk_wait_for_interrupt(void) { __asm volatile("dsb\n\twfi" :::
 static inline void bk_barrier(void) { __asm volatile("dsb\n\tisb" ::: "memory"); }
 
 static inline void bk_irq_enable(uint32_t n) { (&BK_REG(0xE000E100))[n / 32] = 1u << n % 32; }
+static inline void bk_irq_disable(uint32_t n) { (&BK_REG(0xE000E180))[n / 32] = 1u << n % 32; }
 static inline void bk_irq_kick(uint32_t n) { (&BK_REG(0xE000E200))[n / 32] = 1u << n % 32; }
 
 /* ---- what the linker script of a chip defines ---- */

@@ -56,13 +56,20 @@ uint32_t bk_chip_uart_lost(void) {
     return n;
 }
 
+/* QEMU's USART keeps its interrupt up although RX_INT goes down, so the NVIC is told, too. */
 void bk_chip_uart_listen(bool on) {
     bk_irq_off();
-    if (on)
+    if (on) {
         uart->cr1 |= RX_INT;
-    else
+        bk_irq_enable(BK_UART_IRQ);
+    } else {
         uart->cr1 &= ~(uint32_t)RX_INT;
+        bk_irq_disable(BK_UART_IRQ);
+    }
     bk_irq_on();
 }
 
-void bk_chip_uart_call_when_free(void) { uart->cr1 |= TX_INT; }
+void bk_chip_uart_call_when_free(void) {
+    uart->cr1 |= TX_INT;
+    bk_irq_enable(BK_UART_IRQ);
+}
