@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import random
 import re
 import shlex
 import time
@@ -14,8 +13,9 @@ from typing import Any
 
 import pytest
 from agents import bankai, make_patch
-from faults import Faults, Spoiler, Tally, scattered
+from faults import scattered
 from firmware.board import HostBoard, Terminal, Wire, client_of, host_program
+from firmware.noise import push_through_noise
 from firmware.suite import QUESTION, answer_of, smpmgr
 from firmware.twin import bound
 from test_smpmgr import sessions
@@ -52,46 +52,8 @@ def made(firmware_program: Path, tmp_path: Path, nano_path: Path) -> Iterator[An
 # ---- lines -----------------------------------------------------------------------------------
 
 
-class BadLine:
-    """A ByteLine that spoils bytes both ways."""
-
-    def __init__(self, line: ByteLine, faults: Faults, seed: int, tally: Tally) -> None:
-        chance = random.Random(seed)
-        self._line = line
-        self._there, self._back = (Spoiler(chance, faults, tally) for _ in range(2))
-
-    def write(self, data: bytes) -> None:
-        self._line.write(self._there.carry(data))
-
-    def read(self, timeout_s: float) -> bytes:
-        data = self._line.read(timeout_s)
-        return self._back.carry(data) if data else data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._line, name)
-
-
 def test_bit_errors_on_the_line_store_nothing_wrong(made: Any, model: Model) -> None:
-    """One byte in two hundred is lost, doubled, flipped or late; what succeeds is right."""
-    board, tally = made(), Tally()
-    for i in range(4):
-        name = "ab"[i % 2]
-        patch = scattered(model, name, i, flips=60)
-        line: Any = BadLine(open_serial(board.path, 115200), Faults.all_at(0.005), i, tally)
-        with Client(FramedTransport(line), timeout_s=0.15, tries=30) as client:
-            tally.pushes += 1
-            try:
-                client.push(name, patch)
-                client.activate([name])
-                tally.succeeded += 1
-                done = True
-            except BankaiError:
-                done = False
-        with client_of(board) as judge:
-            stored = judge.sha256(name)
-            assert judge.has(name, patch) or not done
-            assert judge.info()["active"] == [name] or not done
-            assert stored is None or judge.verify()["ok"]
+    tally = push_through_noise(made(), model, pushes=4)
     assert tally.faults > 5 and tally.succeeded >= 2, tally
 
 
