@@ -42,6 +42,10 @@ static inline uint16_t bk_load16_be(const uint8_t *p) {
     return (uint16_t)((uint16_t)(p[0] << 8) | p[1]);
 }
 
+static inline uint32_t bk_load32_be(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3];
+}
+
 static inline void bk_store16_be(uint8_t *p, uint16_t v) {
     p[0] = (uint8_t)(v >> 8);
     p[1] = (uint8_t)v;
