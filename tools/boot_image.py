@@ -93,7 +93,7 @@ def story(image: Path, board: str, work: Path, say: Say) -> None:
     """The commands of the README against the image over a pty, then a reboot."""
     with Board(image, board, work) as here:
         say(f"agent ready {here.wait_ready(limit(board)):.1f} s after power-on")
-        d = ["--device", str(here.address)]
+        d = ["--device", str(here.address), "--timeout", "20"]  # emulated, beside other work
         pristine = ask(d)
         say(f"ask {PROMPT}: {pristine!r}")
         bankai("push", ARITH, "--use", *d)
@@ -267,7 +267,7 @@ def _load(
     while True:
         step = power_cut.random_step(rng)
         after = state.after(step)
-        # A rollback leads to a set that a boot cannot show; what changes nothing is seldom worth it.
+        # A rollback leads to a set that a boot cannot show; steps that change nothing are rare.
         if step[0] == "rollback" or (after in (None, state) and rng.random() < 0.9):
             continue
         try:
