@@ -13,6 +13,7 @@ import pytest
 from agents import make_patch
 from faults import scattered
 from firmware.board import ROOT, Terminal, client_of
+from firmware.noise import push_through_noise
 from firmware.qemu import CHIPS, Chip, QemuBoard, programs
 from firmware.suite import Suite, push_part, run, smpmgr
 from firmware.twin import Twin, wander
@@ -131,3 +132,8 @@ def test_stack_and_memory_are_enough(board: QemuBoard, nano_path: Path) -> None:
     assert figures["memory_used"] <= figures["memory_bytes"]
     if board.chip.mode == "overlay":
         assert figures["overlay_bytes"] >= 8192
+
+
+def test_bit_errors_on_the_line_store_nothing_wrong(board: QemuBoard, model: Model) -> None:
+    tally = push_through_noise(board, model, pushes=1, rate=0.01)
+    assert tally.faults > 1 and tally.succeeded + tally.said_no == 1, tally

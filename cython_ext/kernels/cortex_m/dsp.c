@@ -10,6 +10,8 @@
 
 #pragma GCC optimize("O2")
 
+#include <arm_acle.h>
+
 #include "bk_lut.h"
 #include "dsp_vectors.h"
 
@@ -154,9 +156,43 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
     }
 }
 
+/* ---- one row without tables --------------------------------------------------------------- */
+
+/* sum += the four q whose bits are set in bits 16..19, in two halves */
+static inline uint32_t add_selected(uint32_t sum, uint32_t bits, uint32_t q) {
+    __asm__("msr APSR_g, %[bits]\n\tsel %[q], %[q], %[zero]\n\t"
+            "sxtab16 %[sum], %[sum], %[q]\n\tsxtab16 %[sum], %[sum], %[q], ror #8"
+            : [sum] "+r"(sum), [q] "+r"(q)
+            : [bits] "r"(bits), [zero] "r"(0));
+    return sum;
+}
+
+/* Sum of the activations whose sign bit is set, over one block. */
+static int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < BK_Q1_COLS / 8; i += 4) {
+        uint32_t w = bk_load32_le(bits + i), four[8];
+        __builtin_memcpy(four, __builtin_assume_aligned(q + 8 * i, 4), sizeof four);
+        for (uint32_t j = 0; j < 4; j++) sum = add_selected(sum, w << (16 - 4 * j), four[j]);
+        for (uint32_t j = 4; j < 8; j++) sum = add_selected(sum, w >> (4 * j - 16), four[j]);
+    }
+    return __smuad((int16x2_t)sum, (int16x2_t)0x00010001);
+}
+
+static float wide_row(const uint8_t *blocks, uint32_t cols, const void *act) {
+    const int8_t *q = act;
+    const bk_act_block *info = bk_act_blocks(act, cols);
+    float y = 0.0f;
+    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, blocks += BK_Q1_BYTES, q += BK_Q1_COLS) {
+        int32_t dot = 2 * masked_sum(blocks + BK_Q1_BITS_AT, q) - info[b].sum;
+        y = y + (float)dot * (bk_dsp_from_f16(bk_load16_le(blocks)) * info[b].scale);
+    }
+    return y;
+}
+
 /* A shadow row of a narrow matrix finds the tables of the product before it. */
 static float row(const uint8_t *blocks, uint32_t cols, const void *act) {
-    if (cols > BK_LUT_PANEL) return bk_act_row(blocks, cols, act);
+    if (cols > BK_LUT_PANEL) return wide_row(blocks, cols, act);
     const bk_act_block *info = bk_act_blocks(act, cols);
     return one_row(blocks, tables_for(act, cols, 0), info, info + cols / BK_Q1_COLS, 0.0f);
 }
