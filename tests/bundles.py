@@ -91,6 +91,9 @@ def own_wheel(out: Path) -> Path:
             files.append((f"bankai_edge/boards/{path.name}", path.read_bytes()))
     metadata = f"Metadata-Version: 2.1\nName: bankai-edge\nVersion: {__version__}\n"
     metadata += "".join(f"Requires-Dist: {name}\n" for name in REQUIRED[:5])
+    metadata += "Provides-Extra: sign\nRequires-Dist: cryptography; extra == 'sign'\n"
+    scripts = b"[console_scripts]\nbankai-edge = bankai_edge.cli.main:main\n"
+    files.append((f"bankai_edge-{__version__}.dist-info/entry_points.txt", scripts))
     return write_wheel(
         out, "bankai_edge", __version__, f"{TAG}-{TAG}-linux_{MACHINE}", files, metadata
     )

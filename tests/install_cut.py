@@ -31,7 +31,7 @@ from bankai_edge.image.install import Target, install, rollback
 from bankai_edge.image.versions import STORE, Versions
 
 FATES: tuple[tuple[Fate, Fate], ...] = (
-    ("lost", "lost"), ("kept", "lost"), ("kept", "kept"), ("random", "random"),
+    ("lost", "lost"), ("kept", "kept"), ("random", "random"),
 )  # fmt: skip
 LIFE = ("install A", "install B", "rollback", "install B", "install C")
 RUN_EVERY = 97  # cuts; after the others the bytes are only compared
@@ -242,7 +242,7 @@ def _see_all_whole(device: Site) -> None:
 
 def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    operations, cuts = everywhere((*FATES, ("random", "kept"), ("random", "random")))
+    operations, cuts = everywhere((*FATES, ("kept", "lost"), ("random", "kept"), FATES[-1]))
     print(f"{cuts} cuts: at each of {operations} operations")
     print(f"{sum(at_random(seed) for seed in range(seeds))} cuts in {seeds} random lives")
 

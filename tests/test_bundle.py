@@ -210,7 +210,8 @@ def test_a_refused_bundle_changes_nothing(plain: Path, root: Path, tmp_path: Pat
         for command in (["image", "install", path, "--root", root], ["image", "inspect", path]):
             done = bankai(*command)
             assert done.returncode == 4, done.stderr
-            assert len(done.stderr.strip().splitlines()) == 1
+            *progress, error = done.stderr.strip().splitlines()
+            assert error.startswith("bankai-edge: ") and "bankai-edge: " not in "".join(progress)
     assert listing(root) == before
 
 
@@ -360,6 +361,17 @@ def test_where_the_links_lead(plain: Path, root: Path) -> None:
     (root / "usr/local/bin/bankai-edge").unlink()
     put(plain, root)
     assert (root / "usr/local/bin/bankai-edge").resolve().parent.name == "bin"
+
+
+def test_the_service_can_read_what_a_careful_root_installed(plain: Path, root: Path) -> None:
+    mask = os.umask(0o077)
+    try:
+        put(plain, root)
+    finally:
+        os.umask(mask)
+    for path in (root / PREFIX).rglob("*"):
+        wanted = 0o5 if path.is_dir() else 0o4
+        assert path.is_symlink() or path.stat().st_mode & wanted == wanted, path
 
 
 def test_systemd_accepts_the_unit(plain: Path, root: Path) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from agents import make_patch
-from firmware.board import ROOT, client_of
+from faults import scattered
+from firmware.board import ROOT, Terminal, client_of
+from firmware.noise import push_through_noise
 from firmware.qemu import CHIPS, Chip, QemuBoard, programs
-from firmware.suite import Suite, run, smpmgr
+from firmware.suite import Suite, push_part, run, smpmgr
 from firmware.twin import Twin, wander
 
 from bankai_edge.model import Model
@@ -95,3 +99,41 @@ def test_every_recorded_request_is_answered_as_by_the_agent(
     twin = Twin(board, own, tmp_path / "life", in_place=in_place, ctx=board.chip.ctx)
     wander(twin, model, 20, 3)
     twin.close()
+
+
+def test_the_cable_is_pulled_amid_a_push(board: QemuBoard, model: Model) -> None:
+    """Nobody holds the pty any more; the next push goes on where the board is."""
+    patch = scattered(model, "p", 1)
+    board.let_go()
+    with client_of(board) as client, pytest.raises(InterruptedError):
+        push_part(client, "p", patch, 200)
+    time.sleep(0.2)
+    resumed: list[int] = []
+    with client_of(board) as client:
+        client.push("p", patch, progress=resumed.append)
+        assert resumed[0] > 200 and client.has("p", patch)
+
+
+def test_stack_and_memory_are_enough(board: QemuBoard, nano_path: Path) -> None:
+    """After all that a board can do, a quarter of the stack is untouched and no byte was lost."""
+    with client_of(board) as client:
+        for name in ("arith", "home", "units"):
+            client.push(name, (nano_path.parent / f"{name}.bkp").read_bytes())
+        client.activate(["arith", "home", "units"])
+        "".join(client.generate("17+25="))
+        assert client.verify()["ok"]
+        client.rollback()
+    with Terminal(board) as human:
+        told = human.type("bench", "lost_bytes: .*\r\n")
+    figures = {key: int(value) for key, value in re.findall(r"(\w+): (\d+)", told)}
+    print(f"\n{board.chip.machine}: {figures}")
+    assert figures["stack_used"] * 4 < figures["stack_bytes"] * 3
+    assert figures["lost_bytes"] == 0
+    assert figures["memory_used"] <= figures["memory_bytes"]
+    if board.chip.mode == "overlay":
+        assert figures["overlay_bytes"] >= 8192
+
+
+def test_bit_errors_on_the_line_store_nothing_wrong(board: QemuBoard, model: Model) -> None:
+    tally = push_through_noise(board, model, pushes=1, rate=0.01)
+    assert tally.faults > 1 and tally.succeeded + tally.said_no == 1, tally

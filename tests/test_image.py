@@ -105,6 +105,19 @@ def _folder(root: Path, names: list[str]) -> Path:
     return root
 
 
+def test_settled_files_depend_on_no_umask(tmp_path: Path) -> None:
+    for name, umask in (("open", 0o000), ("shut", 0o077)):
+        before = os.umask(umask)
+        try:
+            folder = _folder(tmp_path / name, ["a", "sub/b"])
+        finally:
+            os.umask(before)
+        rootfs.settle(folder, WHEN)
+    for path in ("", "a", "sub", "sub/b"):
+        one, other = ((tmp_path / name / path).stat() for name in ("open", "shut"))
+        assert (one.st_mode, one.st_mtime) == (other.st_mode, other.st_mtime)
+
+
 @pytest.mark.parametrize("kind", ["fat", "compressed", "plain"])
 def test_file_systems_are_the_same_bytes_whenever_they_are_made(tmp_path: Path, kind: str) -> None:
     need("mkfs.vfat", "mcopy", "mkfs.erofs")
@@ -348,6 +361,13 @@ def test_missing_tools_are_named_with_the_command_that_installs_them(
     assert "apt-get install erofs-utils mtools" in str(caught.value)
 
 
+def test_the_page_names_every_tool_that_has_to_be_installed() -> None:
+    page = (Path(__file__).parent.parent / "docs/image.md").read_text()
+    line = next(line for line in page.splitlines() if "apt-get install" in line)
+    always_there = {"apt", "dpkg", "python3.11-minimal"}
+    assert set(line.split()[2:]) == set(programs.PACKAGES.values()) - always_there
+
+
 def test_the_hosts_sources_become_the_images(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -395,6 +415,14 @@ def test_a_manifest_allows_nothing_that_it_does_not_name(tmp_path: Path) -> None
     manifest.write_text(json.dumps({"lock": packages.Lock().as_json()}))
     with pytest.raises(IncompatibleError, match="does not name the package busybox-static"):
         packages.Cache(tmp_path / "cache", locked=manifest).package("busybox-static")
+    said: list[str] = []
+    fields = {"lock": packages.Lock().as_json(), "tools": {"python": "3.11.0rc1"}}
+    manifest.write_text(json.dumps(fields))
+    packages.Cache(tmp_path / "cache", locked=manifest, say=said.append)
+    assert "other build tools" in said[0] and "3.11.0rc1" in said[0]
+    for nothing in (tmp_path / "absent.json", tmp_path):
+        with pytest.raises(BankaiError, match="not the manifest of an image"):
+            packages.Cache(tmp_path / "cache", locked=nothing)
     manifest.write_text("{}")
     with pytest.raises(BankaiError, match="not the manifest of an image"):
         packages.Cache(tmp_path / "cache", locked=manifest)

@@ -48,4 +48,4 @@ class NoOrder(SimFileSystem):
 def test_a_file_system_that_lies_is_found_out(files: type[SimFileSystem]) -> None:
     """The harness itself: it sees what a missing sync would do."""
     with pytest.raises(AssertionError):
-        everywhere(files=files)
+        everywhere((("random", "random"),), files)

@@ -24,7 +24,7 @@ def verdict(
 @pytest.mark.parametrize(
     ("target", "control"),
     [
-        ((400, 240, 140, 2), QUIET),
+        ((400, 240, 140, 3), QUIET),
         ((60, 30, 7, 0), (20, 20, 0, 0)),
         ((60, 30, 20, 1), (20, 20, 0, 0)),  # a small pack may lose one
         ((400, 24, 120, 6), QUIET),  # a missing skill: twenty fixed for each broken
@@ -43,7 +43,7 @@ def test_what_helps_and_harms_nothing_ships(
         ((250, 40, 26, 22), QUIET, "may be chance"),
         ((60, 30, 6, 0), (20, 20, 0, 0), "may be chance"),
         ((400, 240, 0, 0), QUIET, "may be chance"),
-        ((400, 240, 140, 3), QUIET, "right targets broken"),
+        ((400, 240, 140, 4), QUIET, "right targets broken"),
         ((400, 24, 120, 7), QUIET, "right targets broken"),
         ((400, 240, 140, 0), (8000, 7950, 3, 4), "controls lose"),
         ((400, 240, 140, 0), (8000, 7950, 30, 24), "right controls broken"),

@@ -55,13 +55,13 @@ Found = dict[str, Any]
 Table = list[list[str]]
 
 
-def shipped() -> dict[str, tuple[str, bytes]]:
-    """Name → (form it teaches, bytes) of every patch in the package."""
+def shipped(strategy: str = "gradient") -> dict[str, tuple[str, bytes]]:
+    """Name → (form it teaches, bytes) of the patches in the package that a strategy found."""
     runs = json.loads((NANO.parent / "patches.json").read_text())["runs"]
     return {
         run["name"]: (run["form"], (NANO.parent / f"{run['name']}.bkp").read_bytes())
         for run in runs
-        if run["in_package"]
+        if run["in_package"] and run["strategy"] == strategy
     }
 
 
@@ -181,7 +181,7 @@ def show_scale_guided(found: Found) -> Table:
 
 
 def run_stacking(model: Model) -> Found:
-    """Every shipped patch alone, all pairs, and all together, on each one's held-out items."""
+    """Every small patch alone, and all together, on each one's held-out items."""
     patches = shipped()
     probes = [f"nano:{form}" for form, _ in patches.values()]
     data = [bytes_ for _, bytes_ in patches.values()]
@@ -213,14 +213,16 @@ def run_unseen_forms(model: Model) -> Found:
 
     No search probed other weak forms; the strong forms' held-out items were no controls either.
     """
-    patches = shipped()
+    patches, tuned = shipped(), shipped("tune")
     packs: dict[str, list[Question]] = {
         form.name: load(f"nano:{form.name}", model.tokenizer, 400) for form in forms()
     }
     judge = Judge(model, [q for pack in packs.values() for q in pack])
     sets = {name: [data] for name, (_, data) in patches.items()}
     sets["all together"] = [data for _, data in patches.values()]
-    found: Found = {"targets": {name: form for name, (form, _) in patches.items()}, "sets": {}}
+    sets |= {name: [data] for name, (_, data) in tuned.items()}
+    taught = {name: form for name, (form, _) in (patches | tuned).items()}
+    found: Found = {"targets": taught, "tuned": list(tuned), "sets": {}}
     for name, active in sets.items():
         side, _ = judge.sides(active)
         at, changes = 0, {}
@@ -234,7 +236,8 @@ def run_unseen_forms(model: Model) -> Found:
 
 def _groups(found: Found, name: str) -> dict[str, list[str]]:
     """Forms in the order of distance from what a patch was searched on."""
-    taught = [found["targets"][name]] if name in found["targets"] else found["targets"].values()
+    small = [form for of, form in found["targets"].items() if of not in found["tuned"]]
+    taught = [found["targets"][name]] if name in found["targets"] else small
     families = {FORMS[t].family for t in taught}
     weak = [f for f in forms(strong=False) if f.name not in taught]
     return {

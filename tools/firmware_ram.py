@@ -4,7 +4,7 @@
 
 Sizes come from the linked program; those of KV cache and activations from the model's header by the
 rules of cython_ext/core/bk_state.c for one token at a time. What the device itself says to
-`bench` (memory, deepest stack) is in tests/test_firmware_size.py held against these.
+`bench` (memory, deepest stack) is held against these in tests/test_firmware_build.py.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 TOOL = "arm-none-eabi-"
 LARGEST = 5  # static objects that are named
 GROUP = 128
-TABLES = 16 * 256 * 2  # bytes of the DSP kernel's tables for one group of 128 columns
-PANEL = 256  # columns whose tables it keeps, unless BK_LUT_PANEL says otherwise
+LOOK_UP = {"bk_kernel_dsp", "bk_kernel_mve"}  # kernels with tables, as bk_lut.h says:
+TABLES = 16 * 256 * 2  # bytes for one group of 128 columns
+PANEL = 256  # columns whose tables are kept at a time, unless BK_LUT_PANEL says otherwise
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def plan(elf: Path, ctx: int, panel: int = PANEL) -> list[tuple[str, int]]:
     rows.append(("memory", memory))
     header = model_header(elf)
     if header:
-        tables = 64 + panel // GROUP * TABLES if "bk_kernel_dsp" in program.symbols else 0
+        tables = 64 + panel // GROUP * TABLES if LOOK_UP & program.symbols.keys() else 0
         cache, activations = cache_and_activations(header, ctx, tables)
         rows += [
             (f"  KV cache of {ctx} tokens", cache),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -60,10 +62,12 @@ def _judged(evaluator: Evaluator, plan: goals.Goals, patches: list[bytes]) -> Fo
 
 def runs_of(jobs: dict[str, Job], model: Model, seeds: tuple[int, ...] = SEEDS) -> Found:
     """Every job with every seed."""
-    runs = {
-        name: [outcome(replace(job, seed=seed), model) for seed in seeds]
-        for name, job in jobs.items()
-    }
+    runs: Found = {}
+    for name, job in jobs.items():
+        runs[name] = []
+        for seed in seeds:
+            runs[name].append(outcome(replace(job, seed=seed), model))
+            print(name, json.dumps(runs[name][-1]), file=sys.stderr, flush=True)
     return {"seeds": list(seeds), "runs": runs}
 
 
@@ -81,16 +85,23 @@ def run_memorise(model: Model) -> Found:
 
 def run_equal_bytes(model: Model) -> Found:
     """What 300 bytes and 40 evaluations buy: rows, groups, bits; by scale or gradient; where."""
-    jobs = {
+    seeds = {
         "random, gate and up rows": replace(BASE, strategy="random"),
         "scale, gate and up rows": replace(BASE, strategy="scale"),
+        "gradient, bits anywhere": BASE,
+    }
+    once = {
         "gradient, gate and up rows": replace(BASE, granularity="row", projections=GATE_UP),
         "gradient, attention rows": replace(BASE, granularity="row", projections=ATTENTION),
         "gradient, groups anywhere": replace(BASE, granularity="group"),
         "gradient, bits in gate and up": replace(BASE, projections=GATE_UP),
-        "gradient, bits anywhere": BASE,
+        "tune, signs of gate and up, 32 KB": replace(
+            BASE, strategy="tune", budget_bytes=32768, evaluations=None
+        ),
     }
-    return runs_of(jobs, model)
+    found = runs_of(seeds, model)
+    found["runs"] |= runs_of(once, model, (1,))["runs"]
+    return found
 
 
 def run_many_rows(model: Model) -> Found:
@@ -103,18 +114,18 @@ def run_many_rows(model: Model) -> Found:
         "by scale": replace(rows, strategy="scale", patience=400),
         "by gradient": rows,
     }
-    return runs_of(jobs, model)
+    return runs_of(jobs, model, (1,))
 
 
 def run_missing(model: Model) -> Found:
-    """Phrasings that the model does not understand at all: 512 bytes of bits, 32 KB of signs."""
-    jobs = {}
-    for form in ("sub_from", "unit_into", "home_level", "sensor_above"):
-        bits = Job(NANO, (f"nano:{form}",), "experiment", budget_bytes=512, minutes=60.0,
-                   evaluations=60)  # fmt: skip
-        jobs[f"bits, `{FORMS[form].template}`"] = bits
-        tuned = replace(bits, strategy="tune", budget_bytes=32768, evaluations=None)
-        jobs[f"tune, `{FORMS[form].template}`"] = tuned
+    """Phrasings that the model does not understand at all: what 512 bytes of bits do for them."""
+    jobs = {
+        f"`{FORMS[form].template}`": Job(
+            NANO, (f"nano:{form}",), "experiment", budget_bytes=512, minutes=60.0, evaluations=60,
+            sizes=(Sizes(300, 2000), CHOOSE, JUDGE),
+        )
+        for form in ("sub_from", "unit_into", "home_level", "sensor_above")
+    }  # fmt: skip
     return runs_of(jobs, model, (1,))
 
 

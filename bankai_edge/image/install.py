@@ -96,8 +96,10 @@ def install(
     version = f"{manifest.id}-py{target.python}"
     check_signature(bundle, versions, key)
     check_target(manifest, target)
+    if target.root != Path("/") and not (target.root / target.interpreter.lstrip("/")).exists():
+        note(f"{target.root} has no {target.interpreter}, which the programs will be run by")
+    note(f"checking {bundle.what}, {bundle.size_bytes / 2**20:,.0f} MiB")
     bundle.check()
-    note(f"{bundle.what}: every byte is as it was made")
     try:
         shared = None if versions.has(version) else shared_model(manifest, versions)
         if not versions.has(version):
@@ -106,7 +108,7 @@ def install(
             changed = versions.current() != version
             versions.clear_leftovers()
             if not versions.has(version):
-                note(f"unpacking {manifest.model.name} and the packages for {target.python}")
+                note(f"unpacking the packages for Python {target.python} and {manifest.model.name}")
                 write_version(bundle, target, versions, version, shared)
             versions.switch(version)
             service.make_links(target.root, versions.files, note)

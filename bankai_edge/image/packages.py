@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bankai_edge.errors import BankaiError, IncompatibleError
-from bankai_edge.image.programs import find, run
+from bankai_edge.image.programs import find, run, versions
 
 ARCHITECTURE = "arm64"
 SUITE = "bookworm"  # Debian 12, whose Python is Raspberry Pi OS's
@@ -94,9 +94,17 @@ class Cache:
             (folder / part).mkdir(parents=True, exist_ok=True)
         self._known = Lock()
         path = locked or folder / LOCK
-        if path.exists() and not update:
-            self._known = _read_lock(path)
+        if locked or (path.exists() and not update):
+            self._known, tools = _read_lock(path)
+            self._compare(tools)
         self._used = Lock()
+
+    def _compare(self, tools: Mapping[str, str]) -> None:
+        here = versions() if tools else {}
+        other = [f"{name} {here.get(name)} and not {tools[name]}" for name in sorted(tools)
+                 if here.get(name) != tools[name]]  # fmt: skip
+        if other:
+            self._say(f"other build tools than the manifest's: {', '.join(other)}")
 
     def used(self) -> Lock:
         """What this build has taken so far."""
@@ -343,10 +351,11 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "bankai-edge" / "image"
 
 
-def _read_lock(path: Path) -> Lock:
+def _read_lock(path: Path) -> tuple[Lock, dict[str, str]]:
+    """A manifest's or a cache's lock, and the versions of the tools that a manifest names."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return Lock.from_json(fields.get("lock", fields))
+        return Lock.from_json(fields.get("lock", fields)), dict(fields.get("tools", {}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BankaiError(
             f"{path} is not the manifest of an image ({error})", expected="JSON with its lock"

@@ -67,8 +67,21 @@ class Versions:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other installs out; raises BankaiError when one is under way."""
-        self.files.make_directories(self._versions)
+        """Keep other installs out; raises BankaiError when one is under way.
+
+        What is written meanwhile can be read by all: the service is another user than the one who
+        installs it, whatever that one's umask is.
+        """
+        mask = os.umask(0o022)
+        try:
+            self.files.make_directories(self._versions)
+            with self._lock():
+                yield
+        finally:
+            os.umask(mask)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
         descriptor = os.open(self._versions, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             try:

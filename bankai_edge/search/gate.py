@@ -6,11 +6,13 @@ for its target with something else is no patch. What a pack is too small to show
 
 from __future__ import annotations
 
+import math
+
 from bankai_edge.search.evaluate import Change, Verdict
 from bankai_edge.search.statistics import sign_test
 
 CHANCE = 0.01  # of as good a net gain from flips that do nothing (McNemar, exact, one-sided)
-TARGET_MAY_BREAK = 0.01  # of the target's answers that were right; one at least
+TARGET_MAY_BREAK = 0.01  # of the target's answers that were right, rounded up
 CONTROLS_MAY_BREAK = 0.003  # of the controls that were right
 MISSING = 0.2  # share right below which a skill is missing: it has few right answers to lose
 FIXED_FOR_EACH_BROKEN = 20  # there
@@ -31,7 +33,7 @@ def _of_target(t: Change) -> list[str]:
     if not significant(t):
         p = sign_test(t.fixed, t.broken)
         found.append(f"+{t.fixed} −{t.broken} of {t.n} targets may be chance (p = {p:.2g})")
-    most = max(1, int(TARGET_MAY_BREAK * t.before))
+    most = math.ceil(TARGET_MAY_BREAK * t.before)
     if t.before < MISSING * t.n:
         most = max(most, t.fixed // FIXED_FOR_EACH_BROKEN)
     if t.broken > most:

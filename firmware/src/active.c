@@ -74,8 +74,8 @@ int bk_active_load(bk_active *a, bk_store_id id, bk_patch *patch, bk_say *why) {
         bk_say_text(why, " is gone");
         return BK_RC_IO;
     }
-    return bk_gate_open(name, bytes, id == BK_ACTIVE_PENDING ? a->pending_bytes : stored->size, patch, why,
-                        NULL);
+    uint32_t n = id == BK_ACTIVE_PENDING ? a->pending_bytes : stored->size;
+    return bk_gate_open(name, bytes, n, patch, why, NULL);
 }
 
 static int load_set(bk_active *a, const bk_store_set *set, bk_patch *patches, bk_say *why) {
@@ -90,7 +90,7 @@ static void point_at(members m, const bk_patch *patches) {
     for (uint32_t i = 0; i < BK_MAX_ACTIVE; i++) m[i] = &patches[i];
 }
 
-/* The board starts anew, from what the store holds: nothing else brings weights and store in step. */
+/* Start anew from what the store holds: nothing else brings weights and store in step. */
 static _Noreturn void give_up(bk_active *a, const char *why) {
     bk_active_note(a, why);
     bk_port_reset();

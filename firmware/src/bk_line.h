@@ -11,6 +11,8 @@
 #define BK_SMP_BUFFER 1024
 #endif
 
+_Static_assert(BK_SMP_BUFFER >= 768, "info with all its warnings has to fit");
+
 /* Longest line that a human types. */
 #ifndef BK_LINE_MAX
 #define BK_LINE_MAX 160

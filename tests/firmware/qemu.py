@@ -92,7 +92,7 @@ class QemuBoard:
         assert port, f"{QEMU} did not start: {said}"
         self.path = port[1]
         # Held open: QEMU looks only once a second whether somebody has opened a pty.
-        self._port = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        self._port: int = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self._port)
         self._qmp = socket.socket(socket.AF_UNIX)
         self._qmp.settimeout(10)
@@ -106,6 +106,11 @@ class QemuBoard:
         while "return" not in json.loads(self._answers.readline()):
             pass  # events
 
+    def let_go(self) -> None:
+        """Hold the pty open no more, as when no cable is plugged in."""
+        os.close(self._port)
+        self._port = -1
+
     def reset(self) -> None:
         self._say("system_reset")
 
@@ -115,7 +120,8 @@ class QemuBoard:
         self._process.communicate(timeout=20)
         self._answers.close()
         self._qmp.close()
-        os.close(self._port)
+        if self._port >= 0:
+            self.let_go()
         self._monitor.unlink(missing_ok=True)
 
     def power_cut(self) -> None:

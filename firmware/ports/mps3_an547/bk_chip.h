@@ -6,7 +6,7 @@
 #define BK_CHIP_HZ 32000000u
 #define BK_CMSDK_UART 0x59303000u
 #define BK_CMSDK_WATCHDOG 0x5802E000u /* of the slow clock, 32 kHz */
-#define BK_CHIP_KERNEL bk_kernel_scalar
+#define BK_CHIP_KERNEL bk_kernel_mve
 #ifndef BK_WATCHDOG_S
 #define BK_WATCHDOG_S 30 /* an emulator may be slow */
 #endif
