@@ -482,6 +482,10 @@ def test_refusals_are_a_sentence_and_a_code(
     assert code == 2 and "rpi3 with 3 GiB of RAM" in said
     code, said = refused(capsys, *build, "--board", "rpi3", "--wheel", wheel, "--patches", wheel)
     assert code == 2 and "is not a folder" in said
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    code, said = refused(capsys, *build, "--board", "rpi3", "--wheel", wheel)
+    assert code == 2 and "expected seconds since 1970" in said
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
     insecure = ["--insecure", "--trust", wheel]
     code, said = refused(capsys, *build, "--board", "rpi3", "--wheel", wheel, *insecure)
     assert code == 2 and "contradict" in said
