@@ -1,6 +1,6 @@
 """Binding of the core's patch room: bytes in; checks, flips and overlays out; GIL released."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AsString, PyBytes_Size
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 from libc.stdlib cimport free, malloc
@@ -64,7 +64,7 @@ cdef class _Set:
         if len(self._files) > BK_MAX_ACTIVE:
             raise CoreError(BK_ERR_LIMIT, f"{len(self._files)} patches, at most {BK_MAX_ACTIVE}")
         for i, file in enumerate(self._files):
-            err = bk_patch_parse(<const uint8_t *>PyBytes_AS_STRING(file), PyBytes_GET_SIZE(file),
+            err = bk_patch_parse(<const uint8_t *>PyBytes_AsString(file), PyBytes_Size(file),
                                  &self._patches[i])
             if err:
                 raise CoreError(err)
@@ -97,14 +97,14 @@ def parse(data):
 
 def is_signed(bytes data not None):
     """Do these bytes begin like an envelope?"""
-    return bk_cose_is(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    return bk_cose_is(<const uint8_t *>PyBytes_AsString(data), PyBytes_Size(data))
 
 
 def unwrap(bytes data not None):
     """(payload, public key, signature, signed head) of an envelope; nothing is verified."""
     cdef bk_cose envelope
     cdef uint8_t head[BK_COSE_HEAD_MAX]
-    err = bk_cose_open(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), &envelope)
+    err = bk_cose_open(<const uint8_t *>PyBytes_AsString(data), PyBytes_Size(data), &envelope)
     if err:
         raise CoreError(err)
     cdef size_t n = bk_cose_signed_head(&envelope, head)

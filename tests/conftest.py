@@ -29,3 +29,11 @@ def shared_data() -> Path:
     if not data.is_dir():
         pytest.skip("no ../shared/data: published vocabularies and patches are not shipped")
     return data
+
+
+@pytest.fixture(scope="session")
+def firmware_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The firmware as a program of this machine, under sanitizers."""
+    from firmware.board import host_program
+
+    return host_program(tmp_path_factory.mktemp("firmware"))

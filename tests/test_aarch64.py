@@ -21,6 +21,7 @@ from test_core_c import missing
 from test_patch_model import Weights
 
 from bankai_edge import _engine, _patch
+from bankai_edge.boards.fit import LAYOUTS
 from bankai_edge.patch import encode
 
 ROOT = Path(__file__).parent.parent
@@ -70,6 +71,21 @@ def test_kernels_keep_their_bounds(
     monkeypatch.setenv("ASAN_OPTIONS", "detect_leaks=0")  # which emulation cannot look for
     done = cross.run(binary, "max")
     assert done.returncode == 0 and "neon-sdot        ok" in done.stdout, done.stdout + done.stderr
+
+
+def test_boards_plan_with_the_sizes_that_kernels_have(objects: list[Path], tmp_path: Path) -> None:
+    """What `boards.fits` takes a NEON kernel's memory to be, to the byte."""
+    shapes = ((512, 256), (151_669, 2048), (65, 1152))
+    binary = cross.program(ROOT / "tests/c/kernel_sizes.c", objects, tmp_path)
+    done = cross.run(binary, "max", *(str(n) for shape in shapes for n in shape))
+    found = {name: list(map(int, rest)) for name, *rest in map(str.split, done.stdout.splitlines())}
+    assert set(found) == {"neon-lut", "neon-sdot", "neon-popcount", "scalar"}
+    for kernel, sizes in found.items():
+        layout = LAYOUTS[kernel]
+        planned = [
+            (layout.act_bytes(cols), layout.matrix_bytes(rows, cols)) for rows, cols in shapes
+        ]
+        assert sizes == [n for pair in planned for n in pair], kernel
 
 
 def test_dot_products_are_in_one_object_only(objects: list[Path]) -> None:
@@ -137,9 +153,9 @@ def test_instruction_budget() -> None:
 @pytest.mark.parametrize(
     ("name", "machine", "symbols", "refusal"),
     [
-        ("_engine.cpython-311-aarch64-linux-gnu.so", 62, b"", "ELF machine 62"),
-        ("_engine.cpython-311-x86_64-linux-gnu.so", 183, b"", "no Python would import it"),
-        ("_engine.cpython-311-aarch64-linux-gnu.so", 183, b"GLIBC_2.34", "glibc 2.34"),
+        ("_engine.abi3.so", 62, b"", "ELF machine 62"),
+        ("_engine.cpython-311-aarch64-linux-gnu.so", 183, b"", "not every Python would import"),
+        ("_engine.abi3.so", 183, b"GLIBC_2.34", "glibc 2.34"),
         ("_engine.py", 183, b"", "no compiled module"),
     ],
 )

@@ -130,6 +130,17 @@ def test_json_of_every_verb(on_cable: Run, patch_file: Path, model: Model) -> No
     assert fields("list")["patches"] == []
 
 
+def test_a_device_times_its_own_tokens_and_the_set_stays(
+    on_cable: Run, patch_file: Path, model: Model
+) -> None:
+    on_cable("push", patch_file, "--use")
+    figures = json.loads(on_cable("bench", "--json").stdout)["figures"]
+    assert 0 < figures["token_us"] <= figures["slowest_us"] and figures["tokens"] >= 3
+    assert "tokens/s" in on_cable("bench").stdout
+    expected = expected_answer(model, [patch_file.read_bytes()], max_tokens=3)
+    assert on_cable("ask", PROMPT, "--max-tokens", "3").stdout == expected + "\n"
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_the_active_set_survives_a_restart(
     nano_path: Path,

@@ -93,6 +93,21 @@ def test_nothing_is_written_when_nothing_helps(
     assert not out.exists()
 
 
+def test_a_skill_that_the_model_lacks_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command of docs/search.md, cut short; every control of the gate takes part."""
+    out = tmp_path / "from.bkp"
+    how = ["--budget-bytes", "512", "--strategy", "scale", "--evaluations", "8", "--threads", "1"]
+    assert code("--target", "nano:sub_from", *how, "-o", str(out), "--json") == 1
+    told = capsys.readouterr()
+    shown = json.loads(told.out)
+    assert "no patch found that helps held-out (" in told.err
+    assert shown["file"] is None and shown["refusals"]
+    assert shown["evaluations"] >= 8 and shown["probes"]["control"] > 5000
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_calls_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "a.bkp")
     assert code("--target", "nano:nothing", "-o", out) == 2

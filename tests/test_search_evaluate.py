@@ -40,7 +40,9 @@ def test_packs_share_no_item_and_come_from_their_split(model: Model) -> None:
     judge = judge_pack(FORM, model.tokenizer)
     asked = [{p.item.prompt for p in (*k.target, *k.control)} for k in (*packs, judge)]
     assert len(set.union(*asked)) == sum(map(len, asked))
-    assert {p.item.split for k in packs for p in (*k.target, *k.control)} == {"probe"}
+    first, second = packs
+    assert {p.item.split for p in (*first.target, *second.target, *second.control)} == {"probe"}
+    assert {p.item.split for p in first.control} == {"probe", "train"}
     assert {p.item.split for p in (*judge.target, *judge.control)} == {"heldout"}
     assert {p.item.form for p in judge.target} == {FORM}
     assert len(judge.target) >= 400 and len(judge.control) >= 900
@@ -92,7 +94,7 @@ def _scores(logprob: list[float], margin: list[float]) -> Scores:
 
 
 def test_objective_pays_for_gain_and_charges_for_harm() -> None:
-    objective = Objective(control_weight=4, margin=2)
+    objective = Objective(control_weight=4, margin=2, relief=0)
     before = _scores([0.0] * 4, [5.0, 1.0, 5.0, -1.0])
     # spends spare margin; loses 0.5 of 1; turns wrong by 0.5; was wrong anyway
     after = _scores([0.0] * 4, [2.5, 0.5, -0.5, -9.0])

@@ -104,7 +104,7 @@ def test_distractors_that_nobody_thinks_of_are_reported(model: Model, tmp_path: 
     [
         ("{", "is not JSON"),
         ("[]", "holds no probes"),
-        ('[{"prompt": "a"}]', "lacks its prompt or its correct answer"),
+        ('[{"prompt": "a"}]', "lacks a prompt or a correct answer"),
         ('[{"prompt": "a", "correct": "b", "split": "gold"}]', "in split 'gold'"),
     ],
 )

@@ -1,12 +1,13 @@
 """Cross-build the aarch64 wheel, check it, and run the Python tests on emulated Raspberry Pis.
 
     pip install ".[cross]"; apt-get install qemu-user
-    python tools/build_aarch64.py            dist/bankai_edge-...-manylinux_2_17_aarch64.whl
+    python tools/build_aarch64.py            dist/bankai_edge-...-cp311-abi3-manylinux_...whl
     python tools/build_aarch64.py --test     and run the tests with it under QEMU's user mode
 
-Needs Debian 12 and Python 3.11, which is also Raspberry Pi OS's. The arm64 Python that the tests
-run on is unpacked, never installed, below build/aarch64: packages come from the host's own apt
-sources by way of a separate apt state, and no maintainer script runs.
+One wheel serves CPython 3.11 and everything newer, so both Raspberry Pi OS's 3.11 and its 3.13: its
+modules keep to the stable ABI, which abi3audit judges. Needs Debian 12 and Python 3.11. The arm64
+Python that the tests run on is unpacked, never installed, below build/aarch64: packages come from
+the host's own apt sources by way of a separate apt state, and no maintainer script runs.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ WORK = cross.ROOT / "build" / "aarch64"
 ROOT = WORK / "root"
 SITE = WORK / "site"
 TRIPLE = "aarch64-linux-gnu"
+SUFFIX = ".abi3.so"
 GLIBC = 28  # minor version: Debian 10 and everything newer
 MACHINE_AARCH64 = 183  # e_machine of an ELF header
 KERNELS = ("neon-lut", "neon-sdot", "neon-popcount", "scalar")
@@ -56,23 +58,35 @@ def unpack_root() -> None:
     """Python, its C++ runtime and its headers for arm64, unpacked below WORK."""
     if (ROOT / "usr/bin" / PYTHON).exists():
         return
-    state, cache = WORK / "apt/state", WORK / "apt/cache"
-    for folder in (state / "lists/partial", cache / "archives/partial", ROOT):
+    apt, _ = apt_get()
+    subprocess.run([*apt, "update"], check=True)
+    subprocess.run([*apt, "-y", "install", "python3", "libstdc++6", "zlib1g"], check=True)
+    # the headers alone, without the compiler's world that they depend on
+    unpack_also(f"lib{PYTHON}-dev")
+
+
+def unpack_also(*packages: str) -> None:
+    """Unpack these packages, too, without what they depend on."""
+    apt, archives = apt_get()
+    subprocess.run([*apt, "download", *packages], check=True, cwd=archives)
+    for package in sorted(archives.glob("*.deb")):
+        subprocess.run(["dpkg", "-x", str(package), str(ROOT)], check=True)
+
+
+def apt_get(work: Path = WORK, *more: str) -> tuple[list[str], Path]:
+    """apt-get with a state of its own, for arm64; and where it puts what it downloads."""
+    state, cache = work / "apt/state", work / "apt/cache"
+    archives = cache / "archives"
+    for folder in (state / "lists/partial", archives / "partial", work / "root"):
         folder.mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     options = [
         "APT::Architecture=arm64", "APT::Architectures::=arm64", "Debug::NoLocking=true",
         "APT::Install-Recommends=false", "APT::Get::Download-Only=true",
         f"Dir::State={state}", f"Dir::State::status={state / 'status'}", f"Dir::Cache={cache}",
-        "APT::Sandbox::User=root",
+        "APT::Sandbox::User=root", *more,
     ]  # fmt: skip
-    apt = ["apt-get", "-qq", *(part for option in options for part in ("-o", option))]
-    subprocess.run([*apt, "update"], check=True)
-    subprocess.run([*apt, "-y", "install", "python3", "libstdc++6", "zlib1g"], check=True)
-    # the headers alone, without the compiler's world that they depend on
-    subprocess.run([*apt, "download", f"lib{PYTHON}-dev"], check=True, cwd=cache / "archives")
-    for package in sorted((cache / "archives").glob("*.deb")):
-        subprocess.run(["dpkg", "-x", str(package), str(ROOT)], check=True)
+    return ["apt-get", "-qq", *(part for option in options for part in ("-o", option))], archives
 
 
 # ---- the wheel ----------------------------------------------------------------------------------
@@ -109,6 +123,8 @@ def build_wheel(out: Path) -> Path:
     ).stdout.strip()
     fresh = WORK / "wheel"
     shutil.rmtree(fresh, ignore_errors=True)
+    for cached in [*(cross.ROOT / "bankai_edge").rglob("__pycache__")]:
+        shutil.rmtree(cached, ignore_errors=True)  # or this host's bytecode would go in
     env = {
         **os.environ,
         "_PYTHON_HOST_PLATFORM": "linux-aarch64",
@@ -118,17 +134,19 @@ def build_wheel(out: Path) -> Path:
     }
     subprocess.run(
         [sys.executable, "-m", "build", "-n", "-x", "-w", "-o", str(fresh),
-         f"-Csetup-args=--cross-file={write_cross_file()}", str(cross.ROOT)],
+         "-Csetup-args=-Dstable_abi=true", f"-Csetup-args=--cross-file={write_cross_file()}",
+         str(cross.ROOT)],
         check=True, env=env,
     )  # fmt: skip
     (wheel,) = fresh.glob("*.whl")
     glibc = check_wheel(wheel)
     subprocess.run(
-        [sys.executable, "-m", "wheel", "tags", "--remove",
-         f"--platform-tag=manylinux_2_{glibc}_aarch64", str(wheel)],
+        [sys.executable, "-m", "wheel", "tags", "--remove", "--python-tag=cp311",
+         "--abi-tag=abi3", f"--platform-tag=manylinux_2_{glibc}_aarch64", str(wheel)],
         check=True,
     )  # fmt: skip
     (tagged,) = fresh.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "abi3audit", "--strict", str(tagged)], check=True)
     out.mkdir(exist_ok=True)
     return Path(shutil.copy(tagged, out))
 
@@ -149,8 +167,8 @@ def check_wheel(wheel: Path) -> int:
             machine = int.from_bytes(elf[18:20], "little")
             if elf[:5] != b"\x7fELF\x02" or machine != MACHINE_AARCH64:
                 raise ValueError(f"{name} is for ELF machine {machine}, not {MACHINE_AARCH64}")
-            if not name.endswith(f"-{TRIPLE}.so"):
-                raise ValueError(f"{name} does not end in -{TRIPLE}.so: no Python would import it")
+            if not name.endswith(SUFFIX):
+                raise ValueError(f"{name} is not {SUFFIX}: not every Python would import it")
             asked = [int(minor) for minor in re.findall(rb"GLIBC_2\.(\d+)", elf)]
             newest = max(newest, *asked)
     if newest > GLIBC:

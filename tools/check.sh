@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 . tools/environment.sh
 # Only CI: a developer's machine is not given an ssh server for a test that can be skipped.
 environment gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-aarch64-linux-gnu \
-    libc6-dev-arm64-cross qemu-user ${CI:+openssh-server openssh-client iproute2} -- "[test]"
+    libc6-dev-arm64-cross qemu-user device-tree-compiler dosfstools erofs-utils mtools \
+    ${CI:+openssh-server openssh-client iproute2} -- "[test]"
 ruff check .
 ruff format --check .
 mypy

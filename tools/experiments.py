@@ -21,7 +21,15 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from search_experiments import run_equal_bytes, run_joint, run_memorise, show_runs
+from search_experiments import (
+    run_equal_bytes,
+    run_joint,
+    run_many_rows,
+    run_memorise,
+    run_missing,
+    show_runs,
+)
+from synthetic_experiment import run_synthetic, show_synthetic
 
 from bankai_edge.model import Model
 from bankai_edge.models import NANO
@@ -47,13 +55,13 @@ Found = dict[str, Any]
 Table = list[list[str]]
 
 
-def shipped() -> dict[str, tuple[str, bytes]]:
-    """Name → (form it teaches, bytes) of every patch in the package."""
+def shipped(strategy: str = "gradient") -> dict[str, tuple[str, bytes]]:
+    """Name → (form it teaches, bytes) of the patches in the package that a strategy found."""
     runs = json.loads((NANO.parent / "patches.json").read_text())["runs"]
     return {
         run["name"]: (run["form"], (NANO.parent / f"{run['name']}.bkp").read_bytes())
         for run in runs
-        if run["in_package"]
+        if run["in_package"] and run["strategy"] == strategy
     }
 
 
@@ -173,7 +181,7 @@ def show_scale_guided(found: Found) -> Table:
 
 
 def run_stacking(model: Model) -> Found:
-    """Every shipped patch alone, all pairs, and all together, on each one's held-out items."""
+    """Every small patch alone, and all together, on each one's held-out items."""
     patches = shipped()
     probes = [f"nano:{form}" for form, _ in patches.values()]
     data = [bytes_ for _, bytes_ in patches.values()]
@@ -205,14 +213,16 @@ def run_unseen_forms(model: Model) -> Found:
 
     No search probed other weak forms; the strong forms' held-out items were no controls either.
     """
-    patches = shipped()
+    patches, tuned = shipped(), shipped("tune")
     packs: dict[str, list[Question]] = {
         form.name: load(f"nano:{form.name}", model.tokenizer, 400) for form in forms()
     }
     judge = Judge(model, [q for pack in packs.values() for q in pack])
     sets = {name: [data] for name, (_, data) in patches.items()}
     sets["all together"] = [data for _, data in patches.values()]
-    found: Found = {"targets": {name: form for name, (form, _) in patches.items()}, "sets": {}}
+    sets |= {name: [data] for name, (_, data) in tuned.items()}
+    taught = {name: form for name, (form, _) in (patches | tuned).items()}
+    found: Found = {"targets": taught, "tuned": list(tuned), "sets": {}}
     for name, active in sets.items():
         side, _ = judge.sides(active)
         at, changes = 0, {}
@@ -226,7 +236,8 @@ def run_unseen_forms(model: Model) -> Found:
 
 def _groups(found: Found, name: str) -> dict[str, list[str]]:
     """Forms in the order of distance from what a patch was searched on."""
-    taught = [found["targets"][name]] if name in found["targets"] else found["targets"].values()
+    small = [form for of, form in found["targets"].items() if of not in found["tuned"]]
+    taught = [found["targets"][name]] if name in found["targets"] else small
     families = {FORMS[t].family for t in taught}
     weak = [f for f in forms(strong=False) if f.name not in taught]
     return {
@@ -280,6 +291,9 @@ EXPERIMENTS: dict[str, tuple[Callable[[Model], Found], Callable[[Found], Table]]
     "memorise": (run_memorise, show_runs),
     "equal_bytes": (run_equal_bytes, show_runs),
     "joint": (run_joint, show_runs),
+    "many_rows": (run_many_rows, show_runs),
+    "missing": (run_missing, show_runs),
+    "synthetic": (run_synthetic, show_synthetic),
 }
 # table -> whose result it shows, and how
 TABLES: dict[str, tuple[str, Callable[[Found], Table]]] = {

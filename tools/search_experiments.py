@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -9,9 +11,10 @@ from bankai_edge.model import Model
 from bankai_edge.models import NANO
 from bankai_edge.patch import encode
 from bankai_edge.search import goals
+from bankai_edge.search.domains import FORMS
 from bankai_edge.search.evaluate import Change, Evaluator
 from bankai_edge.search.job import Job, search
-from bankai_edge.search.probes import JUDGE, VALIDATION, Sizes
+from bankai_edge.search.probes import JUDGE, Sizes
 from bankai_edge.search.sites import as_bytes
 
 FORM = "nano:add_question"
@@ -19,19 +22,21 @@ SEEDS = (1, 2, 3)
 BYTES = 300
 EVALUATIONS = 40  # exact ones on the search pack, for every way alike
 CONTROLS = 460
+CHOOSE = Sizes(250, 4000)  # the validation pack
 ATTENTION, GATE_UP = (0, 1, 2, 3), (4, 5)
 Found = dict[str, Any]
 
 BASE = Job(
     NANO, (FORM,), "experiment", budget_bytes=BYTES, minutes=60.0,
-    evaluations=EVALUATIONS, sizes=(Sizes(300, CONTROLS), VALIDATION, JUDGE),
+    control_weight=4.0, margin=2.0, evaluations=EVALUATIONS,
+    sizes=(Sizes(300, CONTROLS), CHOOSE, JUDGE),
 )  # fmt: skip
 
 
 def outcome(job: Job, model: Model) -> Found:
     """One search, judged on held-out items whether or not validation would ship it."""
     result = search(job, lambda event: None)
-    plan = goals.load(job.targets, job.controls, model.tokenizer, job.seed, job.sizes)
+    plan = goals.load(job.targets, job.controls, model.tokenizer, job.seed, job.packs)
     patches = [encode(result.patch)] if result.patch else as_bytes(result.found.sites)
     return {
         "flips": len(result.found.sites),
@@ -57,15 +62,17 @@ def _judged(evaluator: Evaluator, plan: goals.Goals, patches: list[bytes]) -> Fo
 
 def runs_of(jobs: dict[str, Job], model: Model, seeds: tuple[int, ...] = SEEDS) -> Found:
     """Every job with every seed."""
-    runs = {
-        name: [outcome(replace(job, seed=seed), model) for seed in seeds]
-        for name, job in jobs.items()
-    }
+    runs: Found = {}
+    for name, job in jobs.items():
+        runs[name] = []
+        for seed in seeds:
+            runs[name].append(outcome(replace(job, seed=seed), model))
+            print(name, json.dumps(runs[name][-1]), file=sys.stderr, flush=True)
     return {"seeds": list(seeds), "runs": runs}
 
 
 def _sized(job: Job, n: int) -> Job:
-    return replace(job, sizes=(Sizes(n, CONTROLS), VALIDATION, JUDGE))
+    return replace(job, sizes=(Sizes(n, CONTROLS), CHOOSE, JUDGE))
 
 
 def run_memorise(model: Model) -> Found:
@@ -78,15 +85,47 @@ def run_memorise(model: Model) -> Found:
 
 def run_equal_bytes(model: Model) -> Found:
     """What 300 bytes and 40 evaluations buy: rows, groups, bits; by scale or gradient; where."""
-    jobs = {
+    seeds = {
         "random, gate and up rows": replace(BASE, strategy="random"),
         "scale, gate and up rows": replace(BASE, strategy="scale"),
+        "gradient, bits anywhere": BASE,
+    }
+    once = {
         "gradient, gate and up rows": replace(BASE, granularity="row", projections=GATE_UP),
         "gradient, attention rows": replace(BASE, granularity="row", projections=ATTENTION),
         "gradient, groups anywhere": replace(BASE, granularity="group"),
         "gradient, bits in gate and up": replace(BASE, projections=GATE_UP),
-        "gradient, bits anywhere": BASE,
+        "tune, signs of gate and up, 32 KB": replace(
+            BASE, strategy="tune", budget_bytes=32768, evaluations=None
+        ),
     }
+    found = runs_of(seeds, model)
+    found["runs"] |= runs_of(once, model, (1,))["runs"]
+    return found
+
+
+def run_many_rows(model: Model) -> Found:
+    """The paper's own kind of patch: about 72 gate and up rows, with thousands of controls."""
+    rows = replace(
+        BASE, granularity="row", projections=GATE_UP, evaluations=150, patience=40,
+        control_weight=20.0, margin=3.0, sizes=(Sizes(300, 4000), CHOOSE, JUDGE),
+    )  # fmt: skip
+    jobs = {
+        "by scale": replace(rows, strategy="scale", patience=400),
+        "by gradient": rows,
+    }
+    return runs_of(jobs, model, (1,))
+
+
+def run_missing(model: Model) -> Found:
+    """Phrasings that the model does not understand at all: what 512 bytes of bits do for them."""
+    jobs = {
+        f"`{FORMS[form].template}`": Job(
+            NANO, (f"nano:{form}",), "experiment", budget_bytes=512, minutes=60.0, evaluations=60,
+            sizes=(Sizes(300, 2000), CHOOSE, JUDGE),
+        )
+        for form in ("sub_from", "unit_into", "home_level", "sensor_above")
+    }  # fmt: skip
     return runs_of(jobs, model, (1,))
 
 
@@ -96,7 +135,7 @@ def run_joint(model: Model) -> Found:
     budget = 900
     jobs = {"joint": replace(BASE, strategy="joint", targets=targets, budget_bytes=budget,
                              evaluations=3 * EVALUATIONS,
-                             sizes=(Sizes(900, CONTROLS), VALIDATION, JUDGE))}  # fmt: skip
+                             sizes=(Sizes(900, CONTROLS), CHOOSE, JUDGE))}  # fmt: skip
     found = runs_of(jobs, model)
     found["targets"] = list(targets)
     found["runs"]["composed"] = [_composed(targets, seed, model) for seed in SEEDS]
@@ -110,7 +149,7 @@ def _composed(targets: tuple[str, ...], seed: int, model: Model) -> Found:
         for target in targets
     ]
     patches = [encode(result.patch) for result in alone if result.patch]
-    sizes = (Sizes(900, CONTROLS), VALIDATION, JUDGE)
+    sizes = (Sizes(900, CONTROLS), CHOOSE, JUDGE)
     plan = goals.load(targets, (), model.tokenizer, seed, sizes)
     evaluator = Evaluator(model)
     found = _judged(evaluator, plan, patches)
@@ -126,11 +165,12 @@ def _composed(targets: tuple[str, ...], seed: int, model: Model) -> Found:
 
 def show_runs(found: Found) -> list[list[str]]:
     """A row for each kind of search: on the probes it saw, and on held-out items."""
-    rows = [["", "bytes", "evaluations", "search probes", "held-out", "held-out, fixed / broken",
-             "controls", "ships"]]  # fmt: skip
+    rows = [["", "flips", "bytes", "evaluations", "search probes", "held-out",
+             "held-out, fixed / broken", "controls", "ships"]]  # fmt: skip
     for name, runs in found["runs"].items():
         rows.append([
             name,
+            ", ".join(str(run["flips"]) for run in runs),
             ", ".join(str(run["bytes"]) for run in runs),
             ", ".join(str(run["evaluations"]) for run in runs),
             _mean(runs, "search"),

@@ -16,6 +16,7 @@ from bankai_edge.agent.limits import PROBE_BUDGET_S
 from bankai_edge.agent.prompt import Answer, Turns
 from bankai_edge.agent.refusals import as_device_error, device_errors
 from bankai_edge.agent.store import Store, Upload
+from bankai_edge.boards.device import conditions, fitting
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch.keys import TrustStore
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_PATCH_BYTES = 1 << 20
 MAX_NEW_TOKENS = 4096
+BENCH_TOKENS = 32
+BENCH_S = 2.0
 
 
 class AgentDevice:
@@ -205,9 +208,12 @@ class AgentDevice:
     # -- the device ----------------------------------------------------------------------------
 
     def info(self) -> Mapping[str, bool | int | str | bytes | Sequence[str]]:
-        """What this device is and runs."""
+        """What this device is and runs, and what slows it down just now."""
+        here = conditions(kernel=self._model.core.kernel)
         return {
-            "board": "linux",
+            "board": here.board or "linux",
+            "kernel": here.kernel or "",
+            **({"warnings": fitting(here.warnings)} if here.warnings else {}),
             "version": __version__,
             "model": self._model.name,
             "model_id": self._model.id,
@@ -217,6 +223,20 @@ class AgentDevice:
             "policy": self._gate.policy,
             "ctx": self._ctx,
             "uptime_ms": (time.monotonic_ns() - self._start_ns) // 1_000_000,
+        }
+
+    def bench(self) -> Mapping[str, bool | int | str | bytes | Sequence[str]]:
+        """Time some tokens under the active set; a prompt that is being answered goes first."""
+        if not self._answer.done:
+            raise DeviceError(RC["BUSY"], "a prompt is being answered")
+        with self._turns:
+            times = sorted(self._session.time_tokens(BENCH_TOKENS, budget_s=BENCH_S))
+        return {
+            "kernel": self._model.core.kernel,
+            "threads": self._model.pool.threads if self._model.pool else 1,
+            "tokens": len(times),
+            "token_us": times[len(times) // 2] // 1000,
+            "slowest_us": times[-1] // 1000,
         }
 
     def reset(self) -> None:

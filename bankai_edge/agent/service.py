@@ -22,6 +22,7 @@ from bankai_edge.agent.listeners import (
     StdioListener,
 )
 from bankai_edge.agent.network import TcpListener, UdpListener, UnixListener
+from bankai_edge.agent.seed import Seeding
 from bankai_edge.agent.shell import Shell
 from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError, UsageError
@@ -55,6 +56,7 @@ class AgentConfig:
     quota: Quota = field(default_factory=Quota)
     probe_budget_s: float = PROBE_BUDGET_S
     insecure: bool = False  # let anyone on the network in, whatever the policy
+    seed: Path | None = None  # a folder of patches and keys to take into the store, once
     announce: bool | None = None  # by mDNS; None: when a network beyond this machine is served
 
 
@@ -111,8 +113,11 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end.stop)
     trust = TrustStore(config.trust or config.store / "keys")
-    gate = Gate(config.policy, trust, log)
     store = Store(config.store, quota=config.quota, note=log)
+    seeding = Seeding(config.seed, config.store, log) if config.seed else None
+    if seeding:
+        seeding.keys(trust)
+    gate = Gate(config.policy, trust, log)
     model = Model.open(config.model, writable=config.mode == "in-place")
     session = Session(model, ctx=config.ctx, mode=config.mode)
     device = AgentDevice(
@@ -127,6 +132,8 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
         log=log,
         on_reset=end.reset,
     )
+    if seeding:
+        seeding.patches(lambda: store.journal, device)
     listeners = _open_listeners(config, Service(device), log)
     log(f"{model.name} ({model.id.hex()[:16]}), store {config.store}")
     if config.policy != "open":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bankai_edge._link import RC, DeviceError
 from bankai_edge.agent.device import AgentDevice
@@ -20,6 +20,7 @@ rollback          return to the previous set
 rm NAME           remove a patch
 verify            check weights and patches
 ask TEXT          ask the model
+bench             time of a token
 """
 
 
@@ -38,6 +39,7 @@ class Shell:
             "rm": self._rm,
             "verify": self._verify,
             "ask": self._ask,
+            "bench": self._bench,
         }
 
     def answer(self, line: str) -> Iterator[str]:
@@ -57,14 +59,10 @@ class Shell:
         yield HELP
 
     def _info(self, rest: str) -> Iterator[str]:
-        for key, value in self._device.info().items():
-            if isinstance(value, bytes):
-                text = value.hex()
-            elif isinstance(value, (str, int)):
-                text = str(value)
-            else:
-                text = " ".join(value) or "-"
-            yield f"{key}: {text}\n"
+        yield from _fields(self._device.info())
+
+    def _bench(self, rest: str) -> Iterator[str]:
+        yield from _fields(self._device.bench())
 
     def _list(self, rest: str) -> Iterator[str]:
         stored = self._device.list()
@@ -110,6 +108,17 @@ class Shell:
         active = self._device.info()["active"]
         assert isinstance(active, list)
         return f"active: {' '.join(active) or 'nothing'} (switched in {took_ns / 1000:.0f} us)\n"
+
+
+def _fields(fields: Mapping[str, bool | int | str | bytes | Sequence[str]]) -> Iterator[str]:
+    for key, value in fields.items():
+        if isinstance(value, bytes):
+            text = value.hex()
+        elif isinstance(value, (str, int)):
+            text = str(value)
+        else:
+            text = " ".join(value) or "-"
+        yield f"{key}: {text}\n"
 
 
 def _utf8() -> Callable[[bytes], str]:

@@ -7,23 +7,26 @@ import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path("/")
-# bit -> meaning of the Raspberry Pi firmware's get_throttled
-_PI_THROTTLED = {
-    0: "under-voltage now",
-    1: "clock capped now",
-    2: "throttled now",
-    3: "at its soft temperature limit now",
-    16: "there was under-voltage",
-    17: "the clock was capped",
-    18: "it was throttled",
-    19: "the soft temperature limit was reached",
-}
+from bankai_edge.boards.device import (
+    PI_THROTTLED,
+    ROOT,
+    conditions,
+    device_tree,
+    meminfo,
+    text,
+    throttle_marks,
+)
+
+__all__ = ["Machine", "Memory", "available_bytes", "machine", "memory", "throttle_marks",
+           "throttle_notes"]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine; `None` is what its system does not tell, and `notes` says so in words."""
+    """One machine; `None` is what its system does not tell, and `notes` says so in words.
+
+    `board` is the id of a known board, `warnings` what slows the machine at this moment.
+    """
 
     cpu: str
     cores: int
@@ -34,56 +37,24 @@ class Machine:
     celsius: float | None
     load: float
     notes: list[str] = field(default_factory=list)
-
-
-def _text(root: Path, path: str) -> str | None:
-    try:
-        return (root / path).read_text(errors="replace").strip("\0\n ")
-    except OSError:
-        return None
-
-
-def _number(root: Path, path: str, scale: float) -> float | None:
-    text = _text(root, path)
-    try:
-        return None if text is None else float(text) * scale
-    except ValueError:
-        return None
+    board: str | None = None
+    swap_used: int | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def _cpu_name(root: Path) -> str:
     """The board or the CPU by name; its architecture where neither is told."""
-    if board := _text(root, "proc/device-tree/model"):
+    if board := device_tree(root, "model"):
         return board
-    for line in (_text(root, "proc/cpuinfo") or "").splitlines():
+    for line in (text(root, "proc/cpuinfo") or "").splitlines():
         if line.lower().startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.machine()
 
 
-def _meminfo(root: Path, key: str) -> int | None:
-    for line in (_text(root, "proc/meminfo") or "").splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
 def available_bytes(root: Path = ROOT) -> int:
     """Memory that can be had without swapping; 512 MiB where the system does not tell."""
-    return _meminfo(root, "MemAvailable") or 512 << 20
-
-
-def throttle_marks(root: Path = ROOT) -> dict[str, int]:
-    """Counters and flags of throttling, by name; compare two looks to see what happened between."""
-    marks = {}
-    for path in sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/*count")):
-        value = _text(root, str(path.relative_to(root)))
-        if value is not None and value.isdigit():
-            marks[f"{path.parent.parent.name} {path.name}"] = int(value)
-    for path in (root / "sys/devices/platform").glob("soc*/*firmware/get_throttled"):
-        if flags := _text(root, str(path.relative_to(root))):
-            marks["get_throttled"] = int(flags, 16)
-    return marks
+    return meminfo(root, "MemAvailable") or 512 << 20
 
 
 def throttle_notes(before: dict[str, int], after: dict[str, int]) -> list[str]:
@@ -91,36 +62,44 @@ def throttle_notes(before: dict[str, int], after: dict[str, int]) -> list[str]:
     if not after:
         return ["throttling: this system tells nothing of it"]
     flags = after.get("get_throttled", 0)
-    found = [f"Raspberry Pi: {text}" for bit, text in _PI_THROTTLED.items() if flags >> bit & 1]
+    found = [
+        f"Raspberry Pi: {meaning}" for bit, meaning in PI_THROTTLED.items() if flags >> bit & 1
+    ]
     for name, count in after.items():
         if name != "get_throttled" and count > before.get(name, 0):
             found.append(f"throttled while measuring: {name} rose by {count - before.get(name, 0)}")
     return found or ["throttling: none seen"]
 
 
-def machine(root: Path = ROOT) -> Machine:
-    """This machine, as /proc and /sys under `root` describe it."""
-    cpufreq = "sys/devices/system/cpu/cpu0/cpufreq"
-    governor = _text(root, f"{cpufreq}/scaling_governor")
-    cores = len(os.sched_getaffinity(0))
+def machine(
+    root: Path = ROOT, *, kernel: str | None = None, vcgencmd: str | None = None
+) -> Machine:
+    """This machine now, as /proc and /sys under `root` describe it.
+
+    `kernel` and `vcgencmd` as in `boards.device.conditions`.
+    """
+    now = conditions(root, kernel=kernel, vcgencmd=vcgencmd)
     load = os.getloadavg()[0]
     notes = []
-    if governor is None:
+    if now.governor is None:
         notes.append("governor: this system has no cpufreq; the clock is not ours to see")
-    elif governor != "performance":
-        notes.append(f"governor is {governor}; figures are steadier under performance")
+    elif now.governor not in ("performance", "powersave"):  # of powersave a warning is given
+        notes.append(f"governor is {now.governor}; figures are steadier under performance")
     if load > 0.5:
         notes.append(f"load was {load:.1f} when measuring began: other programs take their share")
     return Machine(
         cpu=_cpu_name(root),
-        cores=cores,
-        memory_bytes=_meminfo(root, "MemTotal"),
-        governor=governor,
-        mhz=_number(root, f"{cpufreq}/scaling_cur_freq", 1e-3),
-        mhz_max=_number(root, f"{cpufreq}/cpuinfo_max_freq", 1e-3),
-        celsius=_number(root, "sys/class/thermal/thermal_zone0/temp", 1e-3),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=meminfo(root, "MemTotal"),
+        governor=now.governor,
+        mhz=now.mhz,
+        mhz_max=now.mhz_max,
+        celsius=now.celsius,
         load=load,
         notes=notes,
+        board=now.board,
+        swap_used=now.swap_used,
+        warnings=now.warnings,
     )
 
 
@@ -140,7 +119,7 @@ class Memory:
 def memory(packed_bytes: int, model_file: Path, root: Path = ROOT) -> Memory:
     """Resident memory now: the packed weights, and what of the model's file is mapped in."""
     resident = 0
-    for line in (_text(root, "proc/self/status") or "").splitlines():
+    for line in (text(root, "proc/self/status") or "").splitlines():
         if line.startswith("VmRSS:"):
             resident = int(line.split()[1]) * 1024
     return Memory(resident, packed_bytes + _mapped(model_file.resolve(), root))
@@ -149,7 +128,7 @@ def memory(packed_bytes: int, model_file: Path, root: Path = ROOT) -> Memory:
 def _mapped(file: Path, root: Path) -> int:
     """Resident bytes of the mappings of one file."""
     total, ours = 0, False
-    for line in (_text(root, "proc/self/smaps") or "").splitlines():
+    for line in (text(root, "proc/self/smaps") or "").splitlines():
         first = line.split(maxsplit=1)[0]
         if not first.endswith(":"):  # a mapping's own line: range, rights, offset, device, path
             ours = line.endswith(f" {file}")

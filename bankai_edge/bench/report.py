@@ -28,6 +28,7 @@ from bankai_edge.bench.products import (
 from bankai_edge.bench.switching import SwitchSpeed, switch_speeds
 from bankai_edge.bench.timing import Samples
 from bankai_edge.bench.tokens import BATCH, Runner, TokenSpeed, cold_start
+from bankai_edge.boards.device import find_vcgencmd
 from bankai_edge.model import Model
 
 PREFILLS, DECODES = (64, 512), 64
@@ -64,6 +65,13 @@ class Report:
     memory_ctx: int = 0  # tokens of the context that state_bytes are for
     state_bytes: int = 0
     notes: list[str] = field(default_factory=list)
+    after: Machine | None = None  # the same machine when everything had been measured
+
+    @property
+    def warnings(self) -> list[str]:
+        """What slows the machine, before or after measuring; each once."""
+        late = self.after.warnings if self.after else []
+        return list(dict.fromkeys([*self.machine.warnings, *late]))
 
     def read_share(self, speed: TokenSpeed) -> float:
         """Decode's bytes of weights per second, as a share of the read bandwidth."""
@@ -118,6 +126,8 @@ class Report:
             if self.memory
             else None,
             "notes": self.notes,
+            "warnings": self.warnings,
+            "after": asdict(self.after) if self.after else None,
         }
 
     def _test_json(self, speed: TokenSpeed) -> dict[str, Any]:
@@ -146,7 +156,8 @@ def measure(
 
     `say` is told what comes next. Raises what opening the model raises.
     """
-    here, marks = machine(), throttle_marks()
+    vcgencmd = find_vcgencmd()
+    here, marks = machine(vcgencmd=vcgencmd), throttle_marks()
     say("loading the model")
     start = time.perf_counter()
     model = Model(path, writable=True, threads=max(threads))
@@ -168,7 +179,9 @@ def measure(
         report.products += product_speeds(names, shapes, n, budget=budget / 20)
     say("starting afresh")
     report.first_token = cold_start(path, max(threads))
-    report.notes = [*here.notes, *throttle_notes(marks, throttle_marks())]
+    report.after = machine(kernel=model.core.kernel, vcgencmd=vcgencmd)
+    seen = throttle_notes(marks, throttle_marks())
+    report.notes = [*here.notes, *(note for note in seen if not note.startswith("Raspberry Pi"))]
     return report
 
 

@@ -18,28 +18,35 @@ def picture(report: Report) -> str:
     """The SVG document."""
     title = f"{report.model.name} on {report.machine.cpu} ({report.model.kernel})"
     parts = [
-        _text(WIDTH / 2, 28, title, size=16, anchor="middle"),
+        words(WIDTH / 2, 28, title, size=16, anchor="middle"),
         *_bandwidth_panel(report),
         *_token_panel(report),
     ]
+    return document(WIDTH, HEIGHT, parts)
+
+
+def document(width: int, height: int, parts: Sequence[str]) -> str:
+    """A whole SVG file: the parts on white."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'font-family="sans-serif">\n<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'font-family="sans-serif">\n<rect width="{width}" height="{height}" fill="white"/>\n'
         + "\n".join(parts)
         + "\n</svg>\n"
     )
 
 
-def _text(
+def words(
     x: float, y: float, text: str, *, size: int = 11, anchor: str = "start", fill: str = "#111"
 ) -> str:
+    """A text at (x, y); `anchor` says which of its points that is."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
         f'fill="{fill}">{escape(text)}</text>'
     )
 
 
-def _line(x0: float, y0: float, x1: float, y1: float, colour: str = "#ddd") -> str:
+def line(x0: float, y0: float, x1: float, y1: float, colour: str = "#ddd") -> str:
+    """A straight line."""
     return f'<line x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}" stroke="{colour}"/>'
 
 
@@ -64,22 +71,22 @@ def _bandwidth_panel(report: Report) -> Iterable[str]:
         x = left + (math.log10(n) - x0) / (x1 - x0) * (right - left)
         return x, BOTTOM - (math.log10(speed) - y0) / (y1 - y0) * (BOTTOM - TOP)
 
-    yield _text(left, TOP - 16, "GB/s over bytes: lines read memory, dots multiply", size=12)
+    yield words(left, TOP - 16, "GB/s over bytes: lines read memory, dots multiply", size=12)
     for exponent in range(math.floor(y0), math.ceil(y1) + 1):
         for digit in (1, 2, 5):
             speed = digit * 10.0**exponent
             if y0 <= math.log10(speed) <= y1:
                 y = place(10**x0, speed)[1]
-                yield _line(left, y, right, y)
-                yield _text(left - 6, y + 4, f"{speed / 1e9:g}", anchor="end")
+                yield line(left, y, right, y)
+                yield words(left - 6, y + 4, f"{speed / 1e9:g}", anchor="end")
     for n in sorted({r.n_bytes for r in report.bandwidth})[::2]:
-        yield _text(place(n, 10**y0)[0], BOTTOM + 16, _bytes_name(n), size=9, anchor="middle")
+        yield words(place(n, 10**y0)[0], BOTTOM + 16, _bytes_name(n), size=9, anchor="middle")
     for i, threads in enumerate(sorted({r.threads for r in report.bandwidth})):
         colour = COLOURS[i % len(COLOURS)]
         mine = [place(r.n_bytes, r.bytes_per_s) for r in report.bandwidth if r.threads == threads]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in mine)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        yield _text(right + 4, mine[-1][1] + 4, f"{threads} thr.", fill=colour)
+        yield words(right + 4, mine[-1][1] + 4, f"{threads} thr.", fill=colour)
         for p in report.products:
             if p.threads == threads:
                 x, y = place(p.rows * p.cols // 128 * 18, p.bytes_per_s)
@@ -108,7 +115,7 @@ def _token_panel(report: Report) -> Iterable[str]:
     longest = max(speed + spread for _, speed, spread, _ in rows)
     threads = sorted({row[3] for row in rows})
     height = (BOTTOM - TOP) / len(rows)
-    yield _text(left, TOP - 16, "tokens/s", size=12)
+    yield words(left, TOP - 16, "tokens/s", size=12)
     for i, (name, speed, spread, count) in enumerate(rows):
         y = TOP + i * height
         scale = (right - left - 60) / longest
@@ -118,8 +125,8 @@ def _token_panel(report: Report) -> Iterable[str]:
             f'height="{height * 0.6:.1f}" fill="{colour}"/>'
         )
         middle = y + height / 2
-        yield _line(
+        yield line(
             left + (speed - spread) * scale, middle, left + (speed + spread) * scale, middle, "#111"
         )
-        yield _text(left - 6, middle + 4, name, anchor="end")
-        yield _text(left + (speed + spread) * scale + 4, middle + 4, f"{speed:,.1f}")
+        yield words(left - 6, middle + 4, name, anchor="end")
+        yield words(left + (speed + spread) * scale + 4, middle + 4, f"{speed:,.1f}")

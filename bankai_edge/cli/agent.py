@@ -82,6 +82,12 @@ LOOPBACK = "127.0.0.1"
     help="The directory of trusted public keys. Default: keys, within the store.",
 )
 @click.option(
+    "--seed",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Take patches/*.bkp and keys/*.pub of this directory into the store, once each.",
+)
+@click.option(
     "--max-patches",
     type=click.IntRange(min=1),
     default=Quota.patches,
@@ -122,6 +128,7 @@ def agent(
     policy: Policy,
     require_signed: bool,
     trust: Path | None,
+    seed: Path | None,
     max_patches: int,
     max_bytes: int,
     probe_budget_s: float,
@@ -157,6 +164,7 @@ def agent(
         allow_unbound=unbound,
         policy="require" if require_signed else policy,
         trust=trust,
+        seed=seed,
         quota=Quota(max_patches, max_bytes),
         probe_budget_s=probe_budget_s,
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.cli.options import Where, device_options
+from bankai_edge.cli.output import json_option, markdown_table, print_json, say
 from bankai_edge.errors import BankaiError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def _counts(
     return tuple(sorted({int(p) for p in parts}))
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "-m", "--model", "model_path", type=click.Path(path_type=Path),
     help="The GGUF to measure (default: the nano model that ships with the package).",
@@ -43,19 +44,34 @@ def _counts(
     "--seconds", type=click.FloatRange(0.01, 600), default=1.0, show_default=True,
     help="Time for each row of the table.",
 )  # fmt: skip
+@click.option(
+    "--board-report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write board, figures and conditions to this JSON file, for bench compare.",
+)  # fmt: skip
+@device_options
 @json_option
+@click.pass_context
 def bench(
+    ctx: click.Context,
+    where: Where,
     model_path: Path | None,
     threads: tuple[int, ...] | None,
     kernels: bool,
     svg: Path | None,
     seconds: float,
+    board_report: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure bandwidth, products, tokens, switches and memory.
+    """Measure bandwidth, products, tokens, switches and memory; compare boards.
 
-    Figures are medians; ± is half the distance between the quartiles.
+    Figures are medians; ± is half the distance between the quartiles. With --device the device at
+    the other end measures its own tokens instead, with its own clock.
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    if where.devices:
+        _of_device(where, as_json)
+        return
     from bankai_edge.bench.report import measure
     from bankai_edge.bench.svg import picture
     from bankai_edge.models import NANO
@@ -70,10 +86,59 @@ def bench(
             svg.write_text(picture(report), encoding="utf-8")
         except OSError as error:
             raise BankaiError(f"{svg} cannot be written ({error.strerror})") from error
+    if board_report:
+        from bankai_edge.bench import board_report as files
+
+        files.write(board_report, report)
+        say(f"{board_report}: written; compare with: bankai-edge bench compare FILE FILE …")
     if as_json:
         print_json("bench", report.as_json())
     else:
         _print(report, every_kernel=kernels)
+
+
+@bench.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--svg", type=click.Path(path_type=Path, dir_okay=False), help="Write a plot to this file."
+)
+@json_option
+def compare(files: tuple[Path, ...], svg: Path | None, as_json: bool) -> None:
+    """Show the board reports FILES side by side, as one table and one plot.
+
+    "of first" is over the first file's figure for the same model, test and threads; "of computed"
+    over what bankai-edge boards expect computes for that board.
+    """
+    from bankai_edge.bench import compare as side_by_side
+    from bankai_edge.bench.board_report import read
+
+    reports = [read(path) for path in files]
+    found = side_by_side.rows(reports)
+    if svg:
+        try:
+            svg.write_text(side_by_side.picture(reports), encoding="utf-8")
+        except OSError as error:
+            raise BankaiError(f"{svg} cannot be written ({error.strerror})") from error
+    if as_json:
+        print_json("bench-compare", {"rows": [row.as_json() for row in found]})
+        return
+    _table(side_by_side.HEADER, side_by_side.cells(found), side_by_side.ALIGN)
+    for remark in side_by_side.remarks(reports):
+        click.echo(remark)
+
+
+def _of_device(where: Where, as_json: bool) -> None:
+    with where.connect() as client:
+        figures = client.bench()
+        label = client.transport.label
+    if as_json:
+        print_json("bench-device", {"device": label, "figures": figures})
+        return
+    token_us = figures.get("token_us")
+    if token_us:
+        click.echo(f"{'tokens/s':<14} {1e6 / token_us:.4g} (decode, from an empty cache)")
+    for key, value in figures.items():
+        click.echo(f"{key:<14} {value}")
 
 
 def _default_threads(path: Path) -> tuple[int, ...]:
@@ -95,24 +160,15 @@ def _print(report: Report, *, every_kernel: bool) -> None:
             [[k.name, k.family, "yes" if k.runs else "no", k.needs] for k in report.kernels],
             "<<<<",
         )
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}")
     for note in report.notes:
         click.echo(f"note: {note}")
 
 
 def _table(header: list[str], rows: list[list[str]], align: str) -> None:
-    """One Markdown table, padded so that it reads as plain text too; then an empty line."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-
-    def line(cells: list[str]) -> str:
-        padded = (f"{c:{a}{w}}" for c, a, w in zip(cells, align, widths, strict=True))
-        return f"| {' | '.join(padded)} |"
-
-    click.echo(line(header))
-    rules = ["-" * (w - 1) + (":" if a == ">" else "-") for a, w in zip(align, widths, strict=True)]
-    click.echo(line(rules))
-    for row in rows:
-        click.echo(line(row))
-    click.echo()
+    """One Markdown table, then an empty line."""
+    click.echo(markdown_table(header, rows, align) + "\n")
 
 
 def _count(n: int) -> str:
@@ -168,7 +224,8 @@ def _print_rest(report: Report) -> None:
     m = report.machine
     clock = f", {m.mhz:.0f} of {m.mhz_max:.0f} MHz" if m.mhz and m.mhz_max else ""
     heat = f", {m.celsius:.0f} °C" if m.celsius is not None else ""
-    click.echo(f"machine: {m.cpu}, {m.cores} cores{clock}{heat}")
+    board = f" (board {m.board})" if m.board else ""
+    click.echo(f"machine: {m.cpu}{board}, {m.cores} cores{clock}{heat}")
     click.echo()
 
 

@@ -148,6 +148,8 @@ def info(where: Where, as_json: bool) -> None:
     if as_json:
         print_json("info", {"device": label, "info": fields})
         return
+    for warning in fields.pop("warnings", ()):
+        say(f"warning: {warning}")
     click.echo(f"{'device':<10} {label}")
     for key, value in fields.items():
         click.echo(f"{key:<10} {' '.join(value) or '-' if isinstance(value, list) else value}")

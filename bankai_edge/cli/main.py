@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 
 import click
 
 from bankai_edge import __version__
+from bankai_edge.cli.lazy import LazyGroup
 from bankai_edge.errors import BankaiError
 
 # verb -> (module, attribute, one-line help). The help stands here so that `--help` imports nothing.
@@ -32,31 +32,15 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "keys": ("keys", "keys", "Make keys to sign patches with; choose which a device trusts."),
     "model": ("model", "model", "Show a model and its id; write one of random weights."),
     "eval": ("eval", "evaluate", "Judge patches: fixed, broken, perplexity, KL; HTML report."),
+    "boards": ("boards", "boards", "List known boards, what fits there, expected speeds."),
     "bench": ("bench", "bench", "Measure bandwidth, kernels, tokens, switches and memory."),
+    "image": ("image", "image", "Make, look into and install bundles and SD card images."),
 }
 
 
-class _LazyGroup(click.Group):
-    """A group that imports a verb's module only when that verb runs."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        module, attribute, _ = VERBS[cmd_name]
-        command = getattr(importlib.import_module(f"bankai_edge.cli.{module}"), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, help_) for verb, (_, _, help_) in VERBS.items()])
-
-
 @click.group(
-    cls=_LazyGroup,
+    cls=LazyGroup,
+    verbs=VERBS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="bankai-edge")

@@ -24,6 +24,18 @@ def print_json(kind: str, fields: Mapping[str, Any]) -> None:
     click.echo(json.dumps({"version": JSON_VERSION, "kind": kind, **fields}, ensure_ascii=False))
 
 
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
+    """One Markdown table, padded so that it reads as plain text too; `align` is < or > a column."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (f"{c:{a}{w}}" for c, a, w in zip(cells, align, widths, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    rules = ["-" * (w - 1) + (":" if a == ">" else "-") for a, w in zip(align, widths, strict=True)]
+    return "\n".join(line(cells) for cells in [header, rules, *rows])
+
+
 def switched(active: Sequence[str], took_ns: int) -> str:
     """Say what is active now, and how long the switch took."""
     how = f"switched in {took_ns / 1000:.1f} µs" if took_ns else "was so already"

@@ -115,8 +115,7 @@ def sign(file: Path, key: str, output: Path, sequence: int | None, as_json: bool
 
     from bankai_edge.patch import keys
 
-    own = keys.own_keys() / f"{key}{keys.PRIVATE}"
-    private_key = keys.read_private(own if keys.NAME.fullmatch(key) and own.exists() else Path(key))
+    private_key = keys.find_private(key)
     signed = files.read(file)
     if sequence is not None:
         signed = replace(signed, sequence=sequence)

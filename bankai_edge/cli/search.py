@@ -51,9 +51,9 @@ _PROJECTIONS = ["q", "k", "v", "o", "gate", "up", "down"]
 @click.option("--evaluations", type=click.IntRange(1), help="Exact evaluations at most.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True,
               help="The same seed makes the same decisions.")  # fmt: skip
-@click.option("--control-weight", type=float, default=4.0, show_default=True,
+@click.option("--control-weight", type=float, default=20.0, show_default=True,
               help="λ: what harm to controls costs.")  # fmt: skip
-@click.option("--margin", type=float, default=2.0, show_default=True,
+@click.option("--margin", type=float, default=3.0, show_default=True,
               help="τ: the margin that controls shall keep.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on where an interrupted search stopped.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of this process.")
@@ -96,9 +96,10 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
     if result.found.interrupted:
         say("Interrupted: go on with --resume")
     if result.patch is None or not result.helps:
+        why = "; ".join(result.found.refusals) or "held-out items do not confirm it"
         raise BankaiError(
-            "no patch found that helps held-out", next_step="Nothing was written; a phrasing that "
-            "the model nearly has is teachable, a skill that it lacks hardly"
+            f"no patch found that helps held-out ({why})", next_step="Nothing was written; a "
+            "phrasing that the model nearly has is teachable, a skill that it lacks hardly"
         )  # fmt: skip
     _report(output, result, say if as_json else click.echo)
 
@@ -215,6 +216,7 @@ def _fields(job: Job, output: Path, result: Result) -> dict[str, Any]:
         "seconds": found.seconds,
         "interrupted": found.interrupted,
         "probes": result.probes,
+        "refusals": found.refusals,
         "validation": asdict(found.validation) if found.validation else None,
         "heldout": asdict(result.heldout) if result.heldout else None,
         "heldout_by_target": {name: asdict(c) for name, c in result.by_target.items()},

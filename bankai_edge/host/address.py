@@ -147,7 +147,7 @@ def local_socket_path() -> Path:
 def local_socket_candidates() -> list[Path]:
     """Where an agent of this machine may be listening, most likely first; creates nothing."""
     places = [Path(os.environ[key]) for key in ("XDG_RUNTIME_DIR",) if os.environ.get(key)]
-    places.append(Path("/run"))
+    places += [Path("/run"), Path("/run/bankai-edge")]  # the latter is the installed service's
     if _private_folder().is_dir() and _is_private(_private_folder()):
         places.append(_private_folder())
     found = (place / "bankai-edge.sock" for place in places)

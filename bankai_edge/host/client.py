@@ -198,6 +198,10 @@ class Client:
         """Have the device check its weights and patches; "ok" and what else it reports."""
         return self._slow(6, {})
 
+    def bench(self) -> dict[str, Any]:
+        """Have the device time its tokens; "token_us" and what else it reports."""
+        return self._slow(9, {})
+
     def generate(self, prompt: str, max_tokens: int = 64) -> Generation:
         """Ask the model; the device starts at once. Iterate for the answer's text as it comes."""
         body = {"prompt": prompt, "max_tokens": max_tokens}
@@ -308,7 +312,7 @@ class Client:
 
     def _slow(self, command: int, body: Mapping[str, Any], again: bool = True) -> _Answer:
         """A command of our group that may wait for a token or read every weight."""
-        timeout_s = self._slow_s() if command == 6 else self._timeout_s
+        timeout_s = self._slow_s() if command in (6, 9) else self._timeout_s
         return self._request(WRITE, BK_GROUP, command, body, again=again, timeout_s=timeout_s)
 
     def _request(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bankai_edge import _engine
 from bankai_edge.errors import UsageError
 from bankai_edge.model.session import BATCH
+from bankai_edge.shapes import ModelShape
 
 _Q1_0 = 41
 _KV_BYTES = 2 * 2  # a key and a value, f16 each
@@ -58,3 +59,10 @@ def memory_need(
         del tensors["token_embd.weight"]  # of which a token reads one row
     read = sum(n for kind, n in tensors.values() if kind != _Q1_0 or not packed)
     return MemoryNeed(ctx, file_bytes, packed, kv, state - kv, read + packed)
+
+
+def shape_of(core: _engine.Model, name: str = "") -> ModelShape:
+    """An opened model's shape, as `boards.fits` takes it; `name` where the file gives none."""
+    counts = {k: v for k, v in core.shape.items() if k not in ("rms_eps", "rope_scale")}
+    tied = all(tensor != "output.weight" for tensor, *_ in core.tensors())
+    return ModelShape(core.name or name or "the model", **counts, tied=tied)

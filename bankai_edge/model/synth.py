@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +18,13 @@ from numpy.typing import NDArray
 from bankai_edge.errors import UsageError
 from bankai_edge.model import gguf_writer as gguf
 from bankai_edge.model.synth_vocab import borrowed_vocabulary, vocabulary
+from bankai_edge.shapes import BONSAI, ModelShape
 
 CHUNK = 1 << 16  # blocks or elements generated at once: part of the format of the random stream
 
 
-@dataclass(frozen=True)
-class SynthShape:
-    """What decides a model's tensors and header; counts, except `yarn` and the rope base."""
-
-    name: str
-    layers: int
-    hidden: int
-    ffn: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocab: int
-    context: int
-    tied: bool = True
-    yarn: tuple[float, int] | None = None  # factor, original context
-    rope_base: float = 1e6
+class SynthShape(ModelShape):
+    """A shape of which a model can be written."""
 
     def checked(self) -> SynthShape:
         """Itself; raises UsageError when no such model can be."""
@@ -54,17 +41,7 @@ class SynthShape:
         return self
 
 
-SHAPES: dict[str, SynthShape] = {
-    shape.name: shape
-    for shape in (
-        SynthShape("bonsai-0.6b", 28, 1024, 3072, 16, 8, 128, 151_669, 40_960),
-        SynthShape("bonsai-1.7b", 28, 2048, 6144, 16, 8, 128, 151_669, 32_768, yarn=(4.0, 8192)),
-        SynthShape("bonsai-4b", 36, 2560, 9728, 32, 8, 128, 151_669, 32_768, yarn=(4.0, 8192)),
-        SynthShape(
-            "bonsai-8b", 36, 4096, 12288, 32, 8, 128, 151_669, 65_536, False, (4.0, 16384)
-        ),
-    )
-}  # fmt: skip
+SHAPES = {shape.name: SynthShape(**vars(shape)) for shape in BONSAI}
 
 
 def tensor_plans(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bankai_edge.ed25519 import PEM_PREFIX, public_key_of_pem
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch import files
 from bankai_edge.patch.sign import ed25519, short_key
@@ -21,12 +22,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
-KEY_BYTES = 32
 PRIVATE, PUBLIC, REVOKED = ".key", ".pub", ".revoked"
-_PUBLIC_PREFIX = bytes.fromhex("302a300506032b6570032100")
-_PUBLIC_PEM = re.compile(
-    r"\s*-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)-----END PUBLIC KEY-----\s*"
-)
 
 
 def own_keys() -> Path:
@@ -37,21 +33,19 @@ def own_keys() -> Path:
 
 def public_pem(public_key: bytes) -> bytes:
     """The 32 bytes of a public key as PEM."""
-    body = base64.b64encode(_PUBLIC_PREFIX + public_key)
+    body = base64.b64encode(PEM_PREFIX + public_key)
     return b"-----BEGIN PUBLIC KEY-----\n" + body + b"\n-----END PUBLIC KEY-----\n"
 
 
 def read_public(path: Path) -> bytes:
     """The 32 bytes of a PEM public key; raises BankaiError for anything else."""
-    text = files.read_bytes(path).decode("latin-1")
-    match = _PUBLIC_PEM.fullmatch(text)
-    data = base64.b64decode(match[1]) if match else b""
-    if not data.startswith(_PUBLIC_PREFIX) or len(data) != len(_PUBLIC_PREFIX) + KEY_BYTES:
+    key = public_key_of_pem(files.read_bytes(path).decode("latin-1"))
+    if key is None:
         raise BankaiError(
             f"{path} is no public key",
             expected="an Ed25519 public key in PEM, as `bankai-edge keys new` writes it",
         )
-    return data[len(_PUBLIC_PREFIX) :]
+    return key
 
 
 def new(directory: Path, name: str) -> tuple[Path, Path]:
@@ -86,6 +80,12 @@ def new(directory: Path, name: str) -> tuple[Path, Path]:
         ) from error
     files.write(public_path, public_pem(key.public_key().public_bytes_raw()))
     return private_path, public_path
+
+
+def find_private(key: str) -> Ed25519PrivateKey:
+    """One's own key of this name, or else the private key in this file; raises BankaiError."""
+    own = own_keys() / f"{key}{PRIVATE}"
+    return read_private(own if NAME.fullmatch(key) and own.exists() else Path(key))
 
 
 def read_private(path: Path) -> Ed25519PrivateKey:

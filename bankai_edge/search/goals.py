@@ -1,22 +1,21 @@
 """Goals: what a search shall teach, and what it must leave alone, cut into packs that never mix.
 
 A goal is named ``nano:FORM`` (a form of domains.py), ``nano:strong`` (all that the nano was trained
-on: as controls), ``general:math`` and its like (general.py), or is a JSON file of probes as Bankai
-writes them: a list, or an object with ``probes``, of {prompt, correct, wrong?, name?, category?,
-alternates?, split?, end?}.
+on: as controls), ``general:math`` and its like (general.py), or is a file of probes
+(probe_file.py).
 """
 
 from __future__ import annotations
 
-import json
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bankai_edge.errors import BankaiError, UsageError
-from bankai_edge.search import general
-from bankai_edge.search.domains import Item, forms, items, split_by_hash
+from bankai_edge.errors import UsageError
+from bankai_edge.search import general, probe_file
+from bankai_edge.search.domains import Item, forms, items
+from bankai_edge.search.probe_file import Entry
 from bankai_edge.search.probes import (
     JUDGE,
     SEARCH,
@@ -34,11 +33,6 @@ from bankai_edge.search.probes import (
 NANO = "nano:"
 GENERAL = "general:"
 STRONG = "nano:strong"
-SPLITS = {
-    "train": "train", "search": "train", "probe": "train", "validation": "validation",
-    "valid": "validation", "dev": "validation", "heldout": "heldout", "held-out": "heldout",
-    "test": "heldout",
-}  # fmt: skip
 Parts = dict[str, tuple[Probe, ...]]
 """``train``, ``validation`` and ``heldout`` probes."""
 
@@ -112,9 +106,9 @@ def _parts(
         if kind not in general.SETS:
             raise UsageError(f"no set is called {name!r}",
                              expected=f"general: and one of {', '.join(general.SETS)}")  # fmt: skip
-        return _listed(general.entries(kind), name, encoder), kind
+        return _listed(probe_file.parse(general.entries(kind), name), encoder), kind
     if not name.startswith(NANO):
-        return _from_file(Path(name), encoder)
+        return _listed(probe_file.read(Path(name)), encoder), None
     if name == STRONG:
         if not control:
             raise UsageError(f"{STRONG} is no target", expected="a form, as nano:add_question")
@@ -140,53 +134,26 @@ def _named(*parts: tuple[Probe, ...]) -> Parts:
     return dict(zip(("train", "validation", "heldout"), parts, strict=True))
 
 
-def _from_file(path: Path, encoder: Encoder) -> tuple[Parts, str | None]:
-    try:
-        document = json.loads(path.read_text())
-    except OSError as error:
-        raise BankaiError(
-            f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not JSON ({error})", expected="a file of probes") from None
-    listed = document.get("probes") if isinstance(document, dict) else document
-    if not isinstance(listed, list) or not listed:
-        raise UsageError(f"{path} holds no probes", expected="a list of {prompt, correct, wrong}")
-    return _listed(listed, path.name, encoder), None
-
-
-def _listed(listed: list[Any], source: str, encoder: Encoder) -> Parts:
+def _listed(entries: Iterable[Entry], encoder: Encoder) -> Parts:
     parts: dict[str, list[Probe]] = {"train": [], "validation": [], "heldout": []}
-    for i, entry in enumerate(listed):
-        split, probe = _probe(entry, f"probe {i} of {source}", encoder)
-        parts[split].append(probe)
+    for entry in entries:
+        parts[entry.split].append(_probe(entry, encoder))
     return {split: tuple(some) for split, some in parts.items()}
 
 
-def _probe(entry: Any, where: str, encoder: Encoder) -> tuple[str, Probe]:
-    if not isinstance(entry, dict):
-        raise UsageError(f"{where} is no object", expected="{prompt, correct, wrong}")
-    prompt, correct = entry.get("prompt"), entry.get("correct")
-    if not isinstance(prompt, str) or not isinstance(correct, str) or not prompt or not correct:
-        raise UsageError(f"{where} lacks its prompt or its correct answer")
-    wrong, alternates = entry.get("wrong"), entry.get("alternates") or []
-    marked = entry.get("split")
-    if marked is not None and marked not in SPLITS:
-        raise UsageError(f"{where} is in split {marked!r}", expected=f"one of {', '.join(SPLITS)}")
-    split = SPLITS[marked] if marked else split_by_hash(prompt)
-    item = Item(str(entry.get("category") or "probes"), str(entry.get("name") or ""),
-                prompt, correct, split)  # fmt: skip
-    answer = in_context(prompt, correct, encoder)
-    closed = bool(entry.get("end", False))
+def _probe(entry: Entry, encoder: Encoder) -> Probe:
+    item = Item(entry.category or "probes", entry.name, entry.prompt, entry.correct, entry.split)
+    answer = in_context(entry.prompt, entry.correct, encoder)
+    closed = entry.end
     if closed and encoder.eos_id is not None:
         answer = (*answer, encoder.eos_id)
-    return split, Probe(
+    return Probe(
         item,
-        tuple(encoder.encode(prompt)),
+        tuple(encoder.encode(entry.prompt)),
         answer,
-        in_context(prompt, wrong, encoder) if isinstance(wrong, str) and wrong else (),
+        in_context(entry.prompt, entry.wrong[0], encoder) if entry.wrong else (),
         not closed,
-        tuple(str(text) for text in alternates),
+        entry.alternates,
     )
 
 

@@ -16,11 +16,11 @@ from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.model import Model
 from bankai_edge.patch.bind import bind
 from bankai_edge.patch.bkp import Patch, encode
-from bankai_edge.search import audit, goals
+from bankai_edge.search import audit, gate, goals
 from bankai_edge.search.evaluate import Change, Evaluator, Verdict
 from bankai_edge.search.loop import Found, Limits, Search, State, Watch
 from bankai_edge.search.objective import Metric, Objective
-from bankai_edge.search.probes import JUDGE, SEARCH, VALIDATION, Pack, Sizes
+from bankai_edge.search.probes import JUDGE, SEARCH, TUNING, VALIDATION, Pack, Sizes
 from bankai_edge.search.sites import Granularity, Sites, in_patch
 from bankai_edge.search.strategies import (
     ALL_PROJECTIONS,
@@ -56,10 +56,10 @@ class Job:
     metric: Metric = "seq_logprob"
     budget_bytes: int = 1024
     seed: int = 1
-    control_weight: float = 4.0
-    margin: float = 2.0
+    control_weight: float = Objective.control_weight
+    margin: float = Objective.margin
     start: int = 6
-    sizes: tuple[Sizes, Sizes, Sizes] = (SEARCH, VALIDATION, JUDGE)
+    sizes: tuple[Sizes, Sizes, Sizes] | None = None
     drop_bad_probes: bool = False
 
     minutes: float = 10.0
@@ -74,6 +74,11 @@ class Job:
     def kind(self) -> Granularity:
         """What is flipped: rows for the published strategies, bits for the others."""
         return self.granularity or ("row" if self.strategy in ("random", "scale") else "bit")
+
+    @property
+    def packs(self) -> tuple[Sizes, Sizes, Sizes]:
+        """Probes to search, to choose and to judge by: thousands of signs want more of them."""
+        return self.sizes or (TUNING if self.strategy == "tune" else SEARCH, VALIDATION, JUDGE)
 
     @property
     def touched(self) -> tuple[int, ...]:
@@ -108,7 +113,7 @@ class Result:
         return (
             self.patch is not None
             and self.heldout is not None
-            and (self.heldout.target.fixed > self.heldout.target.broken)
+            and gate.significant(self.heldout.target)
         )
 
 
@@ -166,7 +171,7 @@ def search(
         if checkpoint is None or job.strategy == "tune":
             raise UsageError("tune keeps no state to resume")
         state = checkpoint.load(fingerprint)
-    plan = goals.load(job.targets, job.controls, model.tokenizer, job.seed, job.sizes)
+    plan = goals.load(job.targets, job.controls, model.tokenizer, job.seed, job.packs)
     findings = audit.examine(plan, model.tokenizer, job.metric)
     if any(finding.fatal for finding in findings):
         if not job.drop_bad_probes:

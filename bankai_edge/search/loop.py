@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from bankai_edge.search import gate
 from bankai_edge.search.evaluate import Change, Verdict
 from bankai_edge.search.sites import Site, Sites, named
 from bankai_edge.search.strategies import Ranking, Strategy
@@ -25,7 +26,10 @@ FULL_CHECK_EVERY = 4  # accepts
 SWAP = 8  # flips that may be exchanged at once when the budget is spent
 SCREENED = 2  # probes of a screening
 PRUNE_TRIALS = 16
-CONTROLS_MAY_BREAK = 0.003  # share of validation controls, net, beyond which nothing ships
+
+
+Value = tuple[float, float, float]
+"""Of a state on the validation pack: may it ship, net share fixed, J; greater is better."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,16 @@ class Found:
     interrupted: bool = False
 
     @property
-    def ships(self) -> bool:
-        """Does validation say that it helps (2 σ of its changes) and does no harm?"""
+    def refusals(self) -> list[str]:
+        """Why validation lets nothing ship; see gate.py."""
         if self.validation is None or not self.sites:
-            return False
-        t, c = self.validation.target, self.validation.control
-        helps = t.fixed - t.broken > 2 * math.sqrt(t.fixed + t.broken)
-        return helps and c.broken - c.fixed <= CONTROLS_MAY_BREAK * c.n
+            return ["no flip was worth keeping"]
+        return gate.refusals(self.validation)
+
+    @property
+    def ships(self) -> bool:
+        """Does validation say that it helps, and does no harm?"""
+        return not self.refusals
 
 
 @dataclass
@@ -77,7 +84,7 @@ class State:
     tried: Sites = frozenset()  # single flips that failed since the ranking was made
     best: Sites = frozenset()
     best_j: float = 0.0
-    best_value: tuple[float, float] = (0.0, 0.0)
+    best_value: Value = (0.0, 0.0, 0.0)
     best_verdict: Verdict | None = None
     checked: tuple[Sites, Sites] = (frozenset(), frozenset())  # last full checks of both packs
     evaluations: int = 0
@@ -107,7 +114,7 @@ class State:
         for key in ("sites", "tried", "best"):
             fields[key] = sites(plain[key])
         fields["checked"] = (sites(plain["checked"][0]), sites(plain["checked"][1]))
-        fields["best_value"] = (plain["best_value"][0], plain["best_value"][1])
+        fields["best_value"] = tuple(plain["best_value"])
         if verdict := plain["best_verdict"]:
             fields["best_verdict"] = Verdict(
                 Change(**verdict["target"]), Change(**verdict["control"])
@@ -159,6 +166,7 @@ class Search:
             self._climb()
             if self.state.best:
                 self._prune()
+                self._recheck()
         except KeyboardInterrupt:
             interrupted = True
             self._tell("interrupted")
@@ -255,14 +263,20 @@ class Search:
 
     # ---- validation and pruning --------------------------------------------------------------
 
-    def _validate(self, sites: Sites, *, full: bool) -> tuple[tuple[float, float], Outcome]:
+    def _validate(self, sites: Sites, *, full: bool) -> tuple[Value, Outcome]:
         self.state.validations += 1
         outcome = self.validation.fitness(sites, full=full)
         self._tell("validation", outcome, total=len(sites))
         assert outcome.verdict is not None
-        return (self.validation.value(outcome.verdict), outcome.j), outcome
+        return (*self.validation.value(outcome.verdict), outcome.j), outcome
 
-    def _keep(self, sites: Sites, j: float, value: tuple[float, float], outcome: Outcome) -> None:
+    def _recheck(self) -> None:
+        """Let every control of the validation pack speak on the state that was chosen."""
+        s = self.state
+        if self.validation.checked != s.best:
+            self._keep(s.best, s.best_j, *self._validate(s.best, full=True))
+
+    def _keep(self, sites: Sites, j: float, value: Value, outcome: Outcome) -> None:
         s = self.state
         s.best, s.best_j, s.best_value = sites, j, value
         s.best_verdict = outcome.verdict
@@ -295,7 +309,7 @@ class Search:
                 block //= 2
         if sites != s.best and sites:
             value, outcome = self._validate(sites, full=True)
-            if value[0] >= s.best_value[0]:
+            if value[:2] >= s.best_value[:2]:
                 self._keep(sites, self.search.fitness(sites, full=True).j, value, outcome)
 
     # ---- small things ------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """What a search maximises: better answers on the targets, no harm on the controls.
 
     J = mean Δ value of the targets
-        − λ/|C| · Σ over controls that were right of [relu(min(m₀, τ) − m) + 1{m ≤ 0}]
+        − λ/|C| · (Σ over controls that were right of [relu(min(m₀, τ) − m) + 1{m ≤ 0}]
+                   + ρ · Σ over controls with m₀ > −τ of [relu(τ − m) − relu(τ − m₀)])
 
 The value is log p(answer | prompt), or the paper's first metric: how far the right answer's first
 token lies before the wrong one's. m is the smallest margin of an answer's tokens and m₀ its value
 before: a control may lose margin that it has to spare, pays for each unit below τ, and once more
-when its answer turns wrong.
+when its answer turns wrong. The second sum pays a little for controls that grow surer, those that
+are just wrong included: some answers at the edge always fall, and others have to make up for them.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 
 @dataclass(frozen=True)
 class Objective:
-    """λ and τ of J; `softness` is the width of the softplus that stands for relu in gradients."""
+    """λ, τ and ρ of J; in gradients a softplus of width `softness` stands for relu."""
 
-    control_weight: float = 4.0
-    margin: float = 2.0
+    control_weight: float = 20.0
+    margin: float = 3.0
+    relief: float = 0.25
     softness: float = 0.3
     metric: Metric = "seq_logprob"
 
@@ -41,10 +44,19 @@ class Objective:
         floor = np.minimum(control_before.margin, self.margin)
         return np.where(control_before.right, floor, -np.inf)
 
+    def ceiling(self, control_before: Scores) -> NDArray[np.float64]:
+        """[n]: the margin up to which each control earns; −inf for those far from right."""
+        return np.where(control_before.margin > -self.margin, self.margin, -np.inf)
+
     def harm(self, before: Scores, after: Scores) -> NDArray[np.float64]:
-        """[n]: what each control pays, before weighting; never negative."""
+        """[n]: what each control pays, before weighting; never less than `least_harm`."""
         short = np.maximum(self.floor(before) - after.margin, 0.0)
-        return short + (before.right & ~after.right)
+        weak = np.maximum(self.ceiling(before) - after.margin, 0.0)
+        return short + (before.right & ~after.right) + self.relief * weak + self.least_harm(before)
+
+    def least_harm(self, before: Scores) -> NDArray[np.float64]:
+        """[n]: what each control pays at best: nothing, or less when it can grow surer."""
+        return -self.relief * np.maximum(self.ceiling(before) - before.margin, 0.0)
 
     def gain(
         self, before: Scores, after: Scores, weights: NDArray[np.float64] | None = None

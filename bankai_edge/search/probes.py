@@ -7,6 +7,7 @@ the token that ends a text closes the answer, so that a right answer is also a f
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -66,14 +67,15 @@ class Pack:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many probes a pack takes; controls are spread evenly over all strong forms."""
+    """How many probes a pack takes; controls are spread evenly over the strong forms."""
 
     target: int
     control: int
 
 
-SEARCH = Sizes(600, 1040)
-VALIDATION = Sizes(250, 690)
+SEARCH = Sizes(600, 6000)
+TUNING = Sizes(4000, 6000)
+VALIDATION = Sizes(400, 8000)
 JUDGE = Sizes(600, 1150)
 
 
@@ -96,24 +98,44 @@ def search_packs(
 ) -> tuple[Pack, Pack]:
     """(search pack, validation pack) of a form, from the probe split; no item is in both.
 
-    Forms with few probe items (products, facts) give what they have, in the same proportion.
+    Forms with few probe items (products, facts) give what they have, in the same proportion. Only a
+    search that wants more targets than `SEARCH` gets meanings which the model was trained on too.
 
     Raises:
         UsageError: an unknown form.
     """
     spec = known_form(form)
-    target = _dealt(spec.domain, form, seed, search.target, validation.target)
+    few = min(search.target, SEARCH.target)
+    target = _dealt(spec.domain, form, seed, few, validation.target)
+    if search.target > few:
+        target[0].extend(items(spec.domain, form, "train", search.target - few, seed))
     controls: tuple[list[Item], list[Item]] = ([], [])
-    strong = forms(strong=True)
-    for f in strong:
-        shares = (_share(search.control, len(strong)), _share(validation.control, len(strong)))
-        for all_, part in zip(controls, _dealt(f.domain, f.name, seed, *shares), strict=True):
+    wanted = search.control, validation.control
+    for name, n in _spread("probe", sum(wanted)).items():
+        shares = (_share(n * some, max(sum(wanted), 1)) for some in wanted)
+        dealt = _dealt(FORMS[name].domain, name, seed, *shares)
+        for all_, part in zip(controls, dealt, strict=True):
             all_ += part
+    controls[0].extend(_trained(controls[0], _share(search.control, len(forms(strong=True)))))
     first, second = (
         Pack(tokenise(t, encoder), tokenise(c, encoder))
         for t, c in zip(target, controls, strict=True)
     )
     return first, second
+
+
+def _trained(chosen: Sequence[Item], wanted: int) -> list[Item]:
+    """Items that the model was trained on, for the forms of which `chosen` has not `wanted`.
+
+    Products and facts have few probe items, and nothing else would guard them.
+    """
+    have = Counter(item.form for item in chosen)
+    return [
+        item
+        for f in forms(strong=True)
+        if have[f.name] < wanted
+        for item in items(f.domain, f.name, "train", wanted - have[f.name])
+    ]
 
 
 def judge_pack(form: str, encoder: Encoder, sizes: Sizes = JUDGE) -> Pack:
@@ -141,13 +163,22 @@ def _share(total: int, parts: int) -> int:
 
 def _controls(split: str, total: int) -> list[Item]:
     """About `total` items over all strong forms; what small forms lack, the others give."""
-    supply = {f.name: items(f.domain, f.name, split) for f in forms(strong=True)}
     chosen: list[Item] = []
-    by_size = sorted(supply, key=lambda name: (len(supply[name]), name))
-    for i, name in enumerate(by_size):
-        n = min(_share(total - len(chosen), len(by_size) - i), len(supply[name]))
-        chosen += random.Random(f"control|{name}|{split}").sample(supply[name], n)
+    for name, n in _spread(split, total).items():
+        supply = items(FORMS[name].domain, name, split)
+        chosen += random.Random(f"control|{name}|{split}").sample(supply, n)
     return chosen
+
+
+def _spread(split: str, total: int) -> dict[str, int]:
+    """`total` items as evenly over the strong forms as their supply in a split allows."""
+    supply = {f.name: len(items(f.domain, f.name, split)) for f in forms(strong=True)}
+    by_size = sorted(supply, key=lambda name: (supply[name], name))
+    shares: dict[str, int] = {}
+    for i, name in enumerate(by_size):
+        n = _share(total - sum(shares.values()), len(by_size) - i)
+        shares[name] = min(n, supply[name])
+    return shares
 
 
 def _dealt(domain: str, form: str, seed: int, *wanted: int) -> Sequence[list[Item]]:

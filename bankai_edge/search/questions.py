@@ -1,21 +1,21 @@
 """Questions to judge by: the nano model's held-out items, or a probe file in Bankai's JSON.
 
-A file is as in goals.py, but ``wrong`` may also be several answers. Only held-out probes are asked,
-split as a search splits them, unless all are asked for. A file's answer is right as soon as the
-text starts with it, unless its probe says ``end``; a nano item's text must end there too.
+Of a file (probe_file.py) only held-out probes are asked, split as a search splits them, unless all
+are asked for. A file's answer is right as soon as the text starts with it, unless its probe says
+``end``; a nano item's text must end there too.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from bankai_edge.errors import BankaiError, UsageError
-from bankai_edge.search.domains import DOMAINS, FORMS, Item, forms, items, split_by_hash
-from bankai_edge.search.goals import NANO, SPLITS, STRONG
+from bankai_edge.errors import UsageError
+from bankai_edge.search import probe_file
+from bankai_edge.search.domains import DOMAINS, FORMS, Item, forms, items
+from bankai_edge.search.goals import NANO, STRONG
+from bankai_edge.search.probe_file import Entry
 from bankai_edge.search.probes import (
     JUDGE,
     Encoder,
@@ -103,23 +103,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _from_file(path: Path, encoder: Encoder, every_split: bool) -> list[Question]:
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BankaiError(
-            f"{path} cannot be read ({error.strerror})", next_step="Check the path given"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not JSON ({error})", expected="a list of probes") from None
-    entries = document.get("probes") if isinstance(document, dict) else document
-    if not isinstance(entries, list) or not entries:
-        raise UsageError(f"{path} holds no list of probes", expected="Bankai's probe JSON")
-    named = [(f"{path}, probe {i}", entry) for i, entry in enumerate(entries)]
-    chosen = [
-        _question(where, entry, encoder)
-        for where, entry in named
-        if every_split or _split(where, entry) == "heldout"
-    ]
+    entries = probe_file.read(path)
+    chosen = [_question(e, encoder) for e in entries if every_split or e.split == "heldout"]
     if not chosen:
         raise UsageError(
             f"{path} has no held-out probe",
@@ -129,42 +114,23 @@ def _from_file(path: Path, encoder: Encoder, every_split: bool) -> list[Question
     return chosen
 
 
-def _split(where: str, entry: Any) -> str:
-    """The part of a search that a probe belongs to; malformed ones count as held out."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("prompt"), str):
-        return "heldout"  # where it is refused
-    marked = entry.get("split")
-    if marked is None:
-        return split_by_hash(entry["prompt"])
-    if marked not in SPLITS:
-        raise UsageError(f"{where} is in split {marked!r}", expected=f"one of {', '.join(SPLITS)}")
-    return SPLITS[marked]
-
-
-def _question(where: str, entry: Any, encoder: Encoder) -> Question:
-    if not isinstance(entry, dict) or not all(
-        isinstance(entry.get(key), str) and entry[key] for key in ("prompt", "correct")
-    ):
-        raise UsageError(f"{where} lacks a prompt or a correct answer", expected="two texts")
-    wrong = entry.get("wrong") or []
-    wrong = [wrong] if isinstance(wrong, str) else wrong
-    if not isinstance(wrong, list) or not all(isinstance(text, str) and text for text in wrong):
-        raise UsageError(f"{where} has no texts as wrong answers")
-    prompt, correct = entry["prompt"], entry["correct"]
+def _question(entry: Entry, encoder: Encoder) -> Question:
+    prompt, correct = entry.prompt, entry.correct
     tokens = tuple(encoder.encode(prompt))
     if not tokens:
-        raise UsageError(f"{where} has a prompt of no tokens")
-    answer, *others = (_answer(where, prompt, text, tokens, encoder) for text in (correct, *wrong))
+        raise UsageError(f"{entry.where} has a prompt of no tokens")
+    answer, *others = (
+        _answer(entry.where, prompt, text, tokens, encoder) for text in (correct, *entry.wrong)
+    )
     if answer in others:
         raise UsageError(
-            f"{where} is dead: {correct!r} and a wrong answer are the same tokens",
+            f"{entry.where} is dead: {correct!r} and a wrong answer are the same tokens",
             next_step="Take it out, or give it another wrong answer",
         )
-    category = str(entry.get("category") or "all")
-    item = Item(category, str(entry.get("name") or "probe"), prompt, correct, "heldout")
-    end = (encoder.eos_id,) if entry.get("end") and encoder.eos_id is not None else ()
-    also = tuple(str(text) for text in entry.get("alternates") or ())
-    probe = Probe(item, tokens, (*answer, *end), open=not end, alternates=also)
+    category = entry.category or "all"
+    item = Item(category, entry.name or "probe", prompt, correct, "heldout")
+    end = (encoder.eos_id,) if entry.end and encoder.eos_id is not None else ()
+    probe = Probe(item, tokens, (*answer, *end), open=not end, alternates=entry.alternates)
     return Question(probe, category, tuple((*other, *end) for other in others))
 
 

@@ -26,6 +26,11 @@ def mcnemar(fixed: int, broken: int) -> float:
     return min(1.0, 2 * _at_most(least, n, 0.5)) if n else 1.0
 
 
+def sign_test(fixed: int, broken: int) -> float:
+    """Exact one-sided p-value of McNemar's test: so few broken ones if both were equally likely."""
+    return _at_most(broken, fixed + broken, 0.5) if fixed + broken else 1.0
+
+
 def net_interval(fixed: int, broken: int, n: int, level: float = 0.95) -> Interval:
     """Interval of the net share fixed of n items, given how many changed at all.
 

@@ -167,14 +167,16 @@ def reduced(gain: Any, granularity: Granularity, layer: int, projection: int, si
     """
     kind = ("row", "group", "bit").index(granularity)
     rows, columns = gain.shape
-    groups = gain.reshape(rows, columns // 128, 128).sum(-1)
-    by_kind = (groups.sum(-1, keepdim=True), groups, gain)
+    here = [site for site in sites if site[1:3] == (layer, projection)]
+    by_kind = [None, None, gain]
+    if any(of_kind != 2 for of_kind in (kind, *(site[0] for site in here))):
+        groups = gain.reshape(rows, columns // 128, 128).sum(-1)
+        by_kind[:2] = groups.sum(-1, keepdim=True), groups
     best, column = by_kind[kind].max(1)  # [rows]
     top = best.topk(min(keep, rows))
     chosen = [
         (float(value), (kind, layer, projection, int(row), int(column[row])))
         for value, row in zip(top.values.tolist(), top.indices.tolist(), strict=True)
     ]
-    here = [site for site in sites if site[1:3] == (layer, projection)]
     undoing = {site: float(by_kind[site[0]][site[3], site[4]]) for site in here}
     return Gains(chosen, undoing)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,16 +41,22 @@ class TorchGradient:
         device: str = "cpu",
         threads: int = 1,
         keep_bytes: int = KEEP_BYTES,
+        dtype: torch.dtype | None = None,
     ) -> None:
         torch.set_num_threads(threads)
-        self._torch = TorchModel(model, device, keep_bytes)
+        self._torch = TorchModel(model, device, keep_bytes, dtype)
         self._pack = pack
         self._objective = objective
         self._granularity: Granularity = granularity
         self._projections = projections
         self._scale = 1.0
         self._weights = torch.from_numpy(pack.weights()).to(device)
-        self._floor = torch.from_numpy(objective.floor(control_before)).to(device)
+        self._bounds = bounds(objective, control_before, device)
+
+    @property
+    def dtype(self) -> str:
+        """In what matrices are multiplied."""
+        return str(self._torch.dtype).removeprefix("torch.")
 
     def __call__(self, sites: Sites, focus: Focus) -> Gains:
         """Gains under the flips, counting the probes in focus."""
@@ -76,7 +83,8 @@ class TorchGradient:
             for p in self._projections:
                 w = weights[NAMES[p]]
                 assert w.grad is not None
-                part = reduced(-2 * w.detach() * w.grad, self._granularity, layer, p, sites)
+                gain = w.grad.mul_(w.detach()).mul_(-2)
+                part = reduced(gain, self._granularity, layer, p, sites)
                 best += part.best
                 undoing.update(part.undoing)
         return Gains(best, undoing)
@@ -98,17 +106,25 @@ class TorchGradient:
             value = gap if self._objective.metric == "token_gap" else logprob
             part = self._scale * (value * self._weights[batch.index]).sum()
         else:
-            part = -softened_harm(margin, self._floor[batch.index], self._objective).sum()
+            part = -softened_harm(margin, self._bounds[:, batch.index], self._objective).sum()
             part = part * self._objective.control_weight / len(self._pack.control)
         part.backward()
         assert x.grad is not None
         return x.grad
 
 
-def softened_harm(margin: Tensor, floor: Tensor, objective: Objective) -> Tensor:
+def bounds(objective: Objective, control_before: Scores, device: str) -> Tensor:
+    """[2, controls]: each one's floor and ceiling."""
+    both = objective.floor(control_before), objective.ceiling(control_before)
+    return torch.from_numpy(np.stack(both)).to(device)
+
+
+def softened_harm(margin: Tensor, bounds: Tensor, objective: Objective) -> Tensor:
     """[n]: what each control pays, with softplus for relu and without the indicator."""
     width = objective.softness
-    return width * F.softplus((floor - margin) / width)
+    short, weak = (width * F.softplus((bounds - margin) / width)).unbind()
+    harm: Tensor = short + objective.relief * weak
+    return harm
 
 
 def batches(probes: Sequence[Probe], chosen: Sequence[int], device: torch.device) -> list[Batch]:

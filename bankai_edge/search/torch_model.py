@@ -1,8 +1,9 @@
 """A GGUF's layers in PyTorch, unpacked to ±scale floats: what a backward pass runs through.
 
-Layers stay unpacked while they fit into `keep_bytes`; else each is unpacked when it is its turn, so
-that a 1.7B shape needs little more than its largest matrix. Activations are not quantised here:
-gradients are estimates, and the engine verifies every one that is acted upon.
+Layers stay unpacked while they fit into `keep_bytes`, in float32 if they can, else in bfloat16
+where the processor multiplies that; otherwise each is unpacked when it is its turn. A 1.7B shape
+thus needs less than 8 GB. Activations are not quantised here: gradients are estimates, and the
+engine verifies every one that is acted upon.
 """
 
 # mypy: disallow-untyped-calls=False
@@ -41,7 +42,14 @@ class Batch:
 class TorchModel:
     """The weights of one model under changing flips."""
 
-    def __init__(self, model: Model, device: str = "cpu", keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(
+        self,
+        model: Model,
+        device: str = "cpu",
+        keep_bytes: int = KEEP_BYTES,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """`dtype` of matrices and products: float32 or bfloat16; None chooses."""
         self.shape = model.shape
         self.device = torch.device(device)
         self._data = np.frombuffer(model.mapped, np.uint8)
@@ -49,8 +57,14 @@ class TorchModel:
             n: (kind, dims, at, size) for n, kind, dims, at, size in model.core.tensors()
         }
         s = self.shape
-        kept = 4 * s.layers * s.hidden * (2 * (s.heads + s.kv_heads) * s.head_dim + 3 * s.ffn)
+        n = s.layers * s.hidden * (2 * (s.heads + s.kv_heads) * s.head_dim + 3 * s.ffn)
+        half = 4 * n > keep_bytes and multiplies_bfloat16(self.device)
+        self.dtype = dtype or (torch.bfloat16 if half else torch.float32)
+        self.products = self.dtype
+        kept = n * self.dtype.itemsize
         self._kept: dict[int, Weights] | None = {} if kept <= keep_bytes else None
+        signs = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+        self._signs = torch.from_numpy(signs * 2.0 - 1.0).to(self.device, self.dtype)  # [256, 8]
         self._flipped: dict[int, Sites] = {}
         turns, self._rope_scale = model.core.rope
         self._turns = torch.tensor(turns, dtype=torch.float64)
@@ -60,21 +74,21 @@ class TorchModel:
         self.out_norm = self.tensor("output_norm.weight")
 
     def tensor(self, name: str) -> Tensor:
-        """An unpacked tensor in float32: [n], or [rows, columns]."""
+        """An unpacked tensor: [n] in float32, or [rows, columns] in `dtype`."""
         kind, dims, at, size = self._places[name]
         raw = self._data[at : at + size]
         value: NDArray[np.float32]
         if kind == _Q1_0:
             columns, rows = dims
-            blocks = raw.reshape(rows, columns // 128, 18)
-            scales = blocks[..., :2].copy().view(np.float16).astype(np.float32)
-            value = np.unpackbits(blocks[..., 2:], axis=-1, bitorder="little").astype(np.float32)
-            value = ((value * 2 - 1) * scales).reshape(rows, columns)
-        elif kind == _BF16:
+            blocks = torch.from_numpy(raw.reshape(rows, columns // 128, 18).copy()).to(self.device)
+            scales = blocks[..., :2].contiguous().view(torch.float16).to(self.dtype)
+            return self._signs[blocks[..., 2:].int()].flatten(2).mul_(scales).view(rows, columns)
+        if kind == _BF16:
             value = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         else:
             value = raw.view({_F32: np.float32, _F16: np.float16}[kind]).astype(np.float32)
-        return torch.from_numpy(value.reshape(tuple(reversed(dims)))).to(self.device)
+        found = torch.from_numpy(value.reshape(tuple(reversed(dims)))).to(self.device)
+        return found.to(self.dtype) if len(dims) > 1 else found
 
     def layer(self, index: int, sites: Sites) -> Weights:
         """The weights of a layer under flips; they are not to be kept across calls."""
@@ -94,16 +108,16 @@ class TorchModel:
 
     def embed(self, ids: Tensor) -> Tensor:
         """[n, T] → [n, T, hidden]."""
-        return F.embedding(ids, self.embedding)
+        return F.embedding(ids, self.embedding).float()
 
     def run(self, x: Tensor, w: Weights) -> Tensor:
         """One layer: the residual [n, T, hidden] before and after."""
         s, (n, length, _) = self.shape, x.shape
         cos, sin = self._angles(length)
         h = F.rms_norm(x, (s.hidden,), w["attn_norm"], s.rms_eps)
-        q = F.linear(h, w["attn_q"]).view(n, length, s.heads, s.head_dim)
-        k = F.linear(h, w["attn_k"]).view(n, length, s.kv_heads, s.head_dim)
-        v = F.linear(h, w["attn_v"]).view(n, length, s.kv_heads, s.head_dim)
+        q = self._linear(h, w["attn_q"]).view(n, length, s.heads, s.head_dim)
+        k = self._linear(h, w["attn_k"]).view(n, length, s.kv_heads, s.head_dim)
+        v = self._linear(h, w["attn_v"]).view(n, length, s.kv_heads, s.head_dim)
         q = _rotate(F.rms_norm(q, (s.head_dim,), w["attn_q_norm"], s.rms_eps), cos, sin)
         k = _rotate(F.rms_norm(k, (s.head_dim,), w["attn_k_norm"], s.rms_eps), cos, sin)
         group = s.heads // s.kv_heads
@@ -113,16 +127,16 @@ class TorchModel:
             v.transpose(1, 2).repeat_interleave(group, 1),
             is_causal=True,
         )
-        x = x + F.linear(mixed.transpose(1, 2).flatten(2), w["attn_output"])
+        x = x + self._linear(mixed.transpose(1, 2).flatten(2), w["attn_output"])
         h = F.rms_norm(x, (s.hidden,), w["ffn_norm"], s.rms_eps)
-        h = F.silu(F.linear(h, w["ffn_gate"])) * F.linear(h, w["ffn_up"])
-        return x + F.linear(h, w["ffn_down"])
+        h = F.silu(self._linear(h, w["ffn_gate"])) * self._linear(h, w["ffn_up"])
+        return x + self._linear(h, w["ffn_down"])
 
     def answers(self, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(log-probability, least margin, gap) of each text's answer, [n] each."""
         chosen = x[batch.rows, batch.at]  # [answer tokens, hidden]
         chosen = F.rms_norm(chosen, (self.shape.hidden,), self.out_norm, self.shape.rms_eps)
-        logits = F.linear(chosen, self.head).double()
+        logits = self._linear(chosen, self.head).double()
         right = logits.gather(1, batch.answer[:, None])[:, 0]
         margin = right - logits.scatter(1, batch.answer[:, None], -torch.inf).amax(1)
         n = len(batch.index)
@@ -133,11 +147,20 @@ class TorchModel:
         gap = right[first] - logits[first, batch.rival]
         return logprob, least, gap
 
+    def _linear(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(x.to(self.products), weight.to(self.products)).float()
+
     def _angles(self, length: int) -> tuple[Tensor, Tensor]:
         turns = torch.arange(length, dtype=torch.float64)[:, None] * self._turns
         angle = 2 * math.pi * torch.frac(turns)
         cos, sin = angle.cos() * self._rope_scale, angle.sin() * self._rope_scale
         return cos.float()[:, None].to(self.device), sin.float()[:, None].to(self.device)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Is that faster than float32 there? Elsewhere PyTorch emulates it, slowly."""
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # no public name for it yet
+    return device.type != "cpu" or bool(known and known())
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bankai_edge.search import gate
 from bankai_edge.search.evaluate import Change, Verdict
 from bankai_edge.search.objective import Objective
 from bankai_edge.search.probes import Pack
@@ -18,6 +19,7 @@ from bankai_edge.search.workers import Crew, Reading
 FOCUSED = 256  # targets that a gradient looks at
 DONE = -0.01  # log-probability from which an answer has nothing left to gain
 NEAR = 5.0  # controls with at least this margin are evaluated only at a full check
+STEEP = 4.0  # widths of a softplus within which it still slopes
 STAGES = (0.15, 0.5, 1.0)  # shares of the near controls after which a bad trial may end
 
 
@@ -57,9 +59,9 @@ class Trial:
 
     @property
     def near(self) -> NDArray[np.intp]:
-        """Indices of the controls that were right and may turn wrong, the most endangered first."""
-        right = self.control_before.right
-        near = np.flatnonzero(right & (self._control_known.margin < NEAR))
+        """Indices of the controls that a flip may turn, the most endangered first."""
+        counts = np.isfinite(self.objective.ceiling(self.control_before))
+        near = np.flatnonzero(counts & (self._control_known.margin < NEAR))
         return near[np.argsort(self._control_known.margin[near], kind="stable")]
 
     def accept(self, sites: Sites) -> None:
@@ -78,7 +80,10 @@ class Trial:
             open_ = np.flatnonzero(value < DONE)
         step = max(1.0, len(open_) / FOCUSED)
         some = open_[(np.arange(min(len(open_), FOCUSED)) * step).astype(np.intp)]
-        return Focus(some, self.near, step)
+        # Beyond that margin softplus has no slope left.
+        most = self.objective.margin + STEEP * self.objective.softness
+        near = self.near
+        return Focus(some, near[self._control_known.margin[near] < most], step)
 
     def check(self, sites: Sites) -> None:
         """Evaluate every control under these flips: which ones are near is known anew."""
@@ -124,17 +129,17 @@ class Trial:
             ),
         )
 
-    def value(self, verdict: Verdict) -> float:
-        """Net share of targets fixed, less the weighted net share of controls broken."""
+    def value(self, verdict: Verdict) -> tuple[float, float]:
+        """Does the gate let it through? Net share fixed, less the controls' weighted net loss."""
         t, c = verdict.target, verdict.control
         harm = self.objective.control_weight * max(0, c.broken - c.fixed) / max(c.n, 1)
-        return (t.fixed - t.broken) / t.n - harm
+        return float(not gate.refusals(verdict)), (t.fixed - t.broken) / t.n - harm
 
     def _j(self, gain: float, control: Scores, unknown: NDArray[np.intp] | None = None) -> float:
         """J; at most that, when the harm to `unknown` controls is still to come."""
         harm = self.objective.harm(self.control_before, control)
         if unknown is not None:
-            harm[unknown] = 0.0
+            harm[unknown] = self.objective.least_harm(self.control_before)[unknown]
         return gain - self.objective.control_weight * float(harm.sum()) / max(len(harm), 1)
 
     def _layer(self, sites: Sites) -> int:

@@ -23,16 +23,16 @@ from bankai_edge.model import Model
 from bankai_edge.search.loop import Found, Limits, Watch
 from bankai_edge.search.sites import BIT, Site, Sites
 from bankai_edge.search.strategies import NAMES
-from bankai_edge.search.torch_backward import batches, softened_harm
-from bankai_edge.search.torch_model import KEEP_BYTES, TorchModel
+from bankai_edge.search.torch_backward import batches, bounds, softened_harm
+from bankai_edge.search.torch_model import KEEP_BYTES, TorchModel, multiplies_bfloat16
 from bankai_edge.search.trial import Trial
 
 RATE = 0.05  # of a latent's own scale, a step
-STEPS = 160
-JUDGED_EVERY = 8
-TARGETS, CONTROLS = 64, 48  # probes of a step
+STEPS = 400
+JUDGED_EVERY = 20
+TARGETS, CONTROLS = 96, 48  # probes of a step; as many controls again of those in danger
 BITS_OF_A_FLIP = 11  # a first guess; the encoder says later
-STALE = 6  # judgements without a better validation
+STALE = 5  # judgements without a better validation
 
 
 class Tuner:
@@ -47,7 +47,9 @@ class Tuner:
             raise UsageError("tune holds every weight three times, and this model is too large",
                              next_step="Use --strategy gradient")  # fmt: skip
         torch.set_num_threads(threads)
-        self._torch = TorchModel(model, device)
+        self._torch = TorchModel(model, device, dtype=torch.float32)
+        if multiplies_bfloat16(self._torch.device):
+            self._torch.products = torch.bfloat16
         self._trials, self._limits, self._watch = trials, limits, watch
         self._rng = np.random.default_rng([seed, 11])
         self._began = time.monotonic()
@@ -64,11 +66,11 @@ class Tuner:
         search = trials[0]
         objective = search.objective
         self._share = torch.from_numpy(search.pack.weights()).to(device)
-        self._floor = torch.from_numpy(objective.floor(search.control_before)).to(device)
+        self._bounds = bounds(objective, search.control_before, device)
 
     def run(self) -> Found:
         """Train and judge until the time, the steps or the validation ends it."""
-        found, best, stale = Found(), (0.0, 0.0), 0
+        found, best, stale = Found(), (0.0, 0.0, 0.0), 0
         search, validation = self._trials
         optimiser = torch.optim.Adam(list(self._latent.values()), lr=RATE, betas=(0.9, 0.98))
         try:
@@ -90,7 +92,7 @@ class Tuner:
                 outcome = search.fitness(sites, full=True)
                 judged = validation.fitness(sites, full=True)
                 assert judged.verdict is not None
-                value = validation.value(judged.verdict), judged.j
+                value = (*validation.value(judged.verdict), judged.j)
                 self._tell(
                     "step",
                     step=step,
@@ -118,8 +120,13 @@ class Tuner:
         """Accumulate −∂J of a random batch."""
         pack, objective = search.pack, search.objective
         targets = self._some(len(pack.target), TARGETS)
-        right = np.flatnonzero(search.control_before.right)
-        controls = right[self._some(len(right), CONTROLS)]
+        near = search.focus.controls
+        far = np.setdiff1d(np.flatnonzero(search.control_before.right), near)
+        strata = [group[self._some(len(group), CONTROLS)] for group in (near, far)]
+        stands_for = torch.zeros(len(pack.control), dtype=torch.float64, device=self._torch.device)
+        for group, some in zip((near, far), strata, strict=True):
+            stands_for[torch.from_numpy(some)] = len(group) / max(len(some), 1)
+        controls = np.concatenate(strata)
         weights = []
         for layer, fixed in enumerate(self._weights):
             mine = dict(fixed)
@@ -141,8 +148,9 @@ class Tuner:
                     share = self._share[batch.index]
                     loss = -(logprob * share).sum() * len(pack.target) / len(chosen)
                 else:
-                    harm = softened_harm(margin, self._floor[batch.index], objective).sum()
-                    loss = objective.control_weight * harm / len(chosen)
+                    harm = softened_harm(margin, self._bounds[:, batch.index], objective)
+                    harm = (harm * stands_for[batch.index]).sum()
+                    loss = objective.control_weight * harm / len(pack.control)
                 loss.backward(retain_graph=True)
 
     @torch.no_grad()

@@ -2,6 +2,11 @@
 #ifndef BK_BYTES_H
 #define BK_BYTES_H
 
+#if defined(__ARM_FEATURE_MVE) && defined(__GNUC__) && !defined(__clang__)
+/* Helium's floats flush subnormals to zero and the FPU's do not; GCC would use them unasked. */
+#pragma GCC optimize("no-tree-vectorize")
+#endif
+
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -35,6 +40,10 @@ static inline void bk_store64_le(uint8_t *p, uint64_t v) {
 
 static inline uint16_t bk_load16_be(const uint8_t *p) {
     return (uint16_t)((uint16_t)(p[0] << 8) | p[1]);
+}
+
+static inline uint32_t bk_load32_be(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3];
 }
 
 static inline void bk_store16_be(uint8_t *p, uint16_t v) {

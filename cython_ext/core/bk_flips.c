@@ -1,46 +1,67 @@
 /* bk_flips.c: Elias-gamma and Rice codes over a bounded bit string. */
 #include "bk_flips.h"
 
+#include "bk_bytes.h"
+
 enum { LIMIT = 1 << BK_FLIPS_MAX_BITS };
 
 static uint32_t bits_left(const bk_flips *f) {
     return f->n_bits - f->at;
 }
 
-/* The next n <= 31 bits; the caller has checked that they are there. */
+/* At least 25 of the next bits, from the top; zeros beyond the end. */
+static uint32_t window(const bk_flips *f) {
+    uint32_t byte = f->at >> 3, n = f->n_bits >> 3, bits = 0;
+    if (byte + 4 <= n)
+        bits = bk_load32_be(f->p + byte);
+    else
+        for (uint32_t i = byte; i < byte + 4; i++) bits = bits << 8 | (i < n ? f->p[i] : 0);
+    return bits << (f->at & 7);
+}
+
+/* The next n <= 25 bits; the caller has checked that they are there. */
+static uint32_t take_few(bk_flips *f, uint32_t n) {
+    uint32_t bits = window(f);
+    f->at += n;
+    return n ? bits >> (32 - n) : 0;
+}
+
+/* The next n <= 31 bits. */
 static uint32_t take_bits(bk_flips *f, uint32_t n) {
-    uint32_t value = 0;
-    for (; n > 0; n--, f->at++)
-        value = value << 1 | ((uint32_t)f->p[f->at >> 3] >> (7 - (f->at & 7)) & 1);
-    return value;
+    if (n <= 25)
+        return take_few(f, n);
+    uint32_t high = take_few(f, n - 16);
+    return high << 16 | take_few(f, 16);
 }
 
 /* n zeros, a one, n bits; 0 when there is no such code below LIMIT. */
 static uint32_t elias_gamma(bk_flips *f) {
-    uint32_t zeros = 0;
-    for (;;) {
-        if (bits_left(f) == 0)
-            return 0;
-        if (take_bits(f, 1) == 1)
-            break;
-        zeros++;
-    }
-    if (zeros >= BK_FLIPS_MAX_BITS || bits_left(f) < zeros)
+    uint32_t bits = window(f);
+    uint32_t zeros = bits ? (uint32_t)__builtin_clz(bits) : 32;
+    if (zeros >= BK_FLIPS_MAX_BITS || bits_left(f) < 2 * zeros + 1)
         return 0;
-    return (uint32_t)1 << zeros | take_bits(f, zeros);
+    f->at += zeros;
+    return take_few(f, zeros + 1);
 }
 
 /* LIMIT when there is no such code below it. */
 static uint32_t rice(bk_flips *f) {
     uint32_t q = 0, most = LIMIT >> f->k;
     for (;;) {
-        if (bits_left(f) == 0)
+        uint32_t bits = window(f);
+        uint32_t ones = ~bits >> 7 ? (uint32_t)__builtin_clz(~bits) : 25; /* shown for sure */
+        q += ones;
+        if (ones >= bits_left(f) || (q > 0 && q >= most))
             return LIMIT;
-        if (take_bits(f, 1) == 0)
+        if (ones + 1 + f->k <= 25 && bits_left(f) > ones + f->k) { /* nearly always: all is here */
+            f->at += ones + 1 + f->k;
+            return (q << f->k) + (f->k ? bits << (ones + 1) >> (32 - f->k) : 0);
+        }
+        f->at += ones;
+        if (ones < 25)
             break;
-        if (++q >= most)
-            return LIMIT;
     }
+    f->at++;
     if (bits_left(f) < f->k)
         return LIMIT;
     uint32_t value = (q << f->k) + take_bits(f, f->k); /* < 2^24 + 2^31 */
@@ -101,7 +122,7 @@ int bk_flips_next(bk_flips *f) {
     uint32_t step = rice(f);
     if (step >= LIMIT - f->row || bits_left(f) < f->w)
         return BK_ERR_MALFORMED;
-    uint32_t col = take_bits(f, f->w);
+    uint32_t col = f->w ? take_bits(f, f->w) : 0;
     if (!first && step == 0 && col <= f->col)
         return BK_ERR_MALFORMED;
     f->row += step;

@@ -207,18 +207,65 @@ static int walk(const bk_patch *patch, const bk_model *model, uint32_t *crc, boo
     return BK_OK;
 }
 
+/* Has it no finer flips than rows? Most have not, and a row is distinct in its stream. */
+static bool only_rows(const bk_patch *patch) {
+    return !patch->flips[BK_FLIP_GROUPS].p && !patch->flips[BK_FLIP_BITS].p;
+}
+
+/* One walk for what walk() does in two, of such a patch: sum the CRC (which may be NULL) of the
+ * first *n rows and flip them. *n becomes the number of those flipped, also on an error. */
+static int flip_rows(const bk_patch *patch, const bk_model *model, uint32_t *crc, uint32_t *n) {
+    bk_crc32c_fn crc32c = model->crc32c ? model->crc32c : bk_crc32c;
+    const bk_span *span = &patch->flips[BK_FLIP_ROWS];
+    uint32_t limit = *n;
+    bk_flips f;
+    int rc = bk_flips_open(&f, span->p, span->n, BK_FLIP_ROWS);
+    for (*n = 0; rc == BK_OK && *n < limit && bk_flips_next(&f) == 1; ++*n) {
+        const bk_mat *w = bk_rows_mat(&(bk_rows){.section = f.section, .row = f.row}, model);
+        if (!w)
+            return BK_ERR_PATCH_RANGE;
+        size_t row_bytes = bk_q1_row_bytes(w->cols);
+        uint8_t *blocks = (uint8_t *)(uintptr_t)w->data + f.row * row_bytes;
+        if (crc)
+            *crc = crc32c(*crc, blocks, row_bytes);
+        if (!w->packed)
+            bk_q1_flip_row(blocks, w->cols);
+        else
+            for (uint32_t g = 0; g < w->cols / BK_Q1_COLS; g++)
+                model->kernel->flip_group(w, f.row, g);
+    }
+    return rc;
+}
+
+/* Flip all rows of such a patch, or none, if one is out of range or the CRC is not *crc. */
+static int flip_all_rows(const bk_patch *patch, const bk_model *model, const uint32_t *crc) {
+    uint32_t n = UINT32_MAX, found = 0;
+    int rc = flip_rows(patch, model, crc ? &found : NULL, &n);
+    if (rc == BK_OK && crc && found != *crc)
+        rc = BK_ERR_PATCH_CRC;
+    if (rc != BK_OK)
+        (void)flip_rows(patch, model, NULL, &n);
+    return rc;
+}
+
 int bk_patch_row_crc(const bk_patch *patch, const bk_model *model, uint32_t *crc) {
     *crc = 0;
     return walk(patch, model, crc, false);
 }
 
-int bk_patch_check(const bk_patch *patch, const bk_model *model, bool allow_unbound) {
-    uint32_t crc;
+static int check_model(const bk_patch *patch, const bk_model *model, bool allow_unbound) {
     if (!patch->model_id && !allow_unbound)
         return BK_ERR_PATCH_UNBOUND;
     if (patch->model_id && memcmp(patch->model_id, model->id, sizeof model->id) != 0)
         return BK_ERR_PATCH_MODEL;
-    int rc = bk_patch_row_crc(patch, model, &crc);
+    return BK_OK;
+}
+
+int bk_patch_check(const bk_patch *patch, const bk_model *model, bool allow_unbound) {
+    uint32_t crc;
+    int rc = check_model(patch, model, allow_unbound);
+    if (rc == BK_OK)
+        rc = bk_patch_row_crc(patch, model, &crc);
     if (rc == BK_OK && patch->model_id && crc != patch->crc)
         return BK_ERR_PATCH_CRC;
     return rc;
@@ -227,6 +274,8 @@ int bk_patch_check(const bk_patch *patch, const bk_model *model, bool allow_unbo
 int bk_patch_xor(const bk_patch *patch, bk_model *model) {
     if (!model->writable)
         return BK_ERR_READ_ONLY;
+    if (only_rows(patch))
+        return flip_all_rows(patch, model, NULL);
     int rc = walk(patch, model, NULL, false); /* ranges first: all or nothing */
     return rc == BK_OK ? walk(patch, model, NULL, true) : rc;
 }
@@ -243,6 +292,20 @@ static int xor_set(bk_model *model, const bk_patch *const *set, uint32_t n) {
     return BK_OK;
 }
 
+/* Check a set against the pristine rows, then apply it; on an error nothing is changed. */
+static int apply_set(bk_model *model, const bk_patch *const *set, uint32_t n, bool allow_unbound) {
+    int rc = BK_OK;
+    if (n == 1 && only_rows(set[0])) { /* each row is checked and flipped while it is at hand */
+        rc = check_model(set[0], model, allow_unbound);
+        return rc ? rc : flip_all_rows(set[0], model, set[0]->model_id ? &set[0]->crc : NULL);
+    }
+    for (uint32_t i = 0; i < n && rc == BK_OK; i++)
+        rc = bk_patch_check(set[i], model, allow_unbound);
+    for (uint32_t i = 0; i < n && rc == BK_OK; i++)
+        rc = walk(set[i], model, NULL, true); /* cannot fail: checked just now */
+    return rc;
+}
+
 int bk_patch_swap(bk_model *model, const bk_patch *const *old_set, uint32_t n_old,
                   const bk_patch *const *new_set, uint32_t n_new, bool allow_unbound) {
     if (!model->writable)
@@ -250,10 +313,7 @@ int bk_patch_swap(bk_model *model, const bk_patch *const *old_set, uint32_t n_ol
     int rc = xor_set(model, old_set, n_old);
     if (rc != BK_OK)
         return rc;
-    for (uint32_t i = 0; i < n_new && rc == BK_OK; i++)
-        rc = bk_patch_check(new_set[i], model, allow_unbound);
-    for (uint32_t i = 0; i < n_new && rc == BK_OK; i++)
-        rc = walk(new_set[i], model, NULL, true); /* cannot fail: checked just now */
+    rc = apply_set(model, new_set, n_new, allow_unbound);
     if (rc != BK_OK)
         (void)xor_set(model, old_set, n_old);
     return rc;

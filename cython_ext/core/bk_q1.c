@@ -5,13 +5,28 @@
 
 #include "bk_fp16.h"
 
+/* Four bytes; any alignment, any byte order. */
+static inline void invert(uint8_t *bytes) {
+    uint32_t word;
+    __builtin_memcpy(&word, bytes, sizeof word);
+    word = ~word;
+    __builtin_memcpy(bytes, &word, sizeof word);
+}
+
+static inline void invert_block(uint8_t *block) {
+    for (uint8_t *bits = block + BK_Q1_BITS_AT; bits < block + BK_Q1_BYTES; bits += 8) {
+        invert(bits);
+        invert(bits + 4);
+    }
+}
+
 void bk_q1_flip_group(uint8_t *row, uint32_t group) {
-    uint8_t *bits = row + (size_t)group * BK_Q1_BYTES + BK_Q1_BITS_AT;
-    for (uint32_t i = 0; i < BK_Q1_COLS / 8; i++) bits[i] ^= 0xff;
+    invert_block(row + (size_t)group * BK_Q1_BYTES);
 }
 
 void bk_q1_flip_row(uint8_t *row, uint32_t cols) {
-    for (uint32_t g = 0; g < cols / BK_Q1_COLS; g++) bk_q1_flip_group(row, g);
+    for (uint8_t *end = row + bk_q1_row_bytes(cols); row < end; row += BK_Q1_BYTES)
+        invert_block(row);
 }
 
 void bk_q1_flip_bit(uint8_t *row, uint32_t col) {

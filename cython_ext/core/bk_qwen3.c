@@ -54,6 +54,12 @@ static void multiply_part(void *arg, uint32_t part, uint32_t parts) {
     }
 }
 
+/* Some kernels have one core's scratch in the act. */
+static void multiply(const product *p) {
+    const bk_parallel *par = p->s->kernel->writes_act ? NULL : p->s->parallel;
+    bk_parallel_run(par, multiply_part, (void *)(uintptr_t)p);
+}
+
 /* Project n quantised vectors through projections [p0, p0 + n_mats) of a layer. */
 static void project(bk_state *s, uint32_t l, bk_proj p0, uint32_t n_mats, const float *x,
                     uint32_t n, float *const *y, size_t stride) {
@@ -62,7 +68,7 @@ static void project(bk_state *s, uint32_t l, bk_proj p0, uint32_t n_mats, const 
         p.w[i] = &s->model->layers[l].proj[(uint32_t)p0 + i];
         p.y[i] = y[i];
     }
-    bk_parallel_run(s->parallel, multiply_part, &p);
+    multiply(&p);
     if (!s->overlay) return;
     for (uint32_t i = 0; i < n_mats; i++)
         for (uint32_t t = 0; t < n; t++)
@@ -233,7 +239,7 @@ static void head(bk_state *s, uint32_t t0, uint32_t n, float *logits) {
     product p = {.s = s, .x = s->a, .n = n, .n_mats = 1, .stride = m->vocab};
     p.w[0] = &m->head;
     p.y[0] = logits;
-    bk_parallel_run(s->parallel, multiply_part, &p);
+    multiply(&p);
 }
 
 static int check(const bk_state *s, const int32_t *tokens, uint32_t n) {

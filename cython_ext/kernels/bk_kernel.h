@@ -25,6 +25,9 @@ typedef struct bk_kernel {
     /* rows that gemv and gemm compute together: row ranges start at multiples of it and end at one
      * or at w->rows; 1 if it does not matter */
     uint32_t tile;
+    /* gemv, gemm and row change the act (their tables in it): one core at a time, and whatever
+     * bk_parallel the caller has stays idle */
+    bool writes_act;
     /* bytes of one quantised vector of `cols` columns; a multiple of 64 */
     size_t (*act_bytes)(uint32_t cols);
     /* x [cols] floats -> act */

@@ -1,0 +1,205 @@
+"""The wheels of a bundle: this project's own, and what it needs, for another machine's Python.
+
+pip chooses and fetches them, for the target's platform and Python; nothing is built or installed.
+What was fetched once is kept below the user's cache directory, so that the same bundle can be made
+again, and offline.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bankai_edge import __version__
+from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
+
+PYTHONS = ("3.11", "3.13")  # Debian 12's and 13's, which are also Raspberry Pi OS's
+OLDEST_GLIBC, NEWEST_GLIBC = 17, 36  # minor versions: manylinux2014's, and Debian 12's
+VERIFIER = "cryptography"  # what the extra "sign" brings
+_NAME = re.compile(
+    r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<py>[^-]+)-(?P<abi>[^-]+)-(?P<platform>[^-]+)\.whl"
+)
+
+
+@dataclass(frozen=True)
+class WheelFile:
+    """A wheel by its file name: whom it serves."""
+
+    path: Path
+    name: str
+    version: str
+    pythons: tuple[str, ...]
+    abis: tuple[str, ...]
+    platforms: tuple[str, ...]
+
+    def serves(self, python: str, machine: str) -> bool:
+        """Whether CPython `python` (as "3.11") on this machine can import it."""
+        minor = int(python.partition(".")[2])
+        own = f"cp3{minor}"
+        if not any(p == "any" or p.endswith(f"_{machine}") for p in self.platforms):
+            return False
+        if "none" in self.abis and {"py3", own} & set(self.pythons):
+            return True
+        if "abi3" in self.abis:
+            since = [int(p[3:]) for p in self.pythons if re.fullmatch(r"cp3\d+", p)]
+            return any(first <= minor for first in since)
+        return own in self.abis
+
+    @property
+    def glibc(self) -> int:
+        """The oldest glibc 2.x that its modules run on, as far as its name tells; 0: any."""
+        if "any" in self.platforms:
+            return 0
+        known = [int(m[1]) for p in self.platforms if (m := re.match(r"manylinux_2_(\d+)_", p))]
+        known += [OLDEST_GLIBC for p in self.platforms if p.startswith("manylinux2014_")]
+        return min(known, default=OLDEST_GLIBC)
+
+
+def wheel_file(path: Path) -> WheelFile:
+    """Read a wheel's name; raises UsageError for a file that has none."""
+    match = _NAME.fullmatch(path.name)
+    if not match:
+        raise UsageError(f"{path} is no wheel", expected="NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
+    tags = (tuple(match[part].split(".")) for part in ("py", "abi", "platform"))
+    return WheelFile(path, match["name"].lower(), match["version"], *tags)
+
+
+def own_wheel(given: tuple[Path, ...], python: str, machine: str) -> Path:
+    """Which of the wheels given with --wheel serves this Python.
+
+    Raises UsageError for other projects' wheels, IncompatibleError (exit 4) when none serves it or
+    it is of another version than the installer that goes with it.
+    """
+    for wheel in map(wheel_file, given):
+        if wheel.name != "bankai_edge":
+            raise UsageError(f"--wheel {wheel.path} is of {wheel.name}", expected="bankai-edge's")
+        if not wheel.path.is_file():
+            raise UsageError(f"--wheel {wheel.path} is not there", expected="a wheel")
+        if wheel.version != __version__:
+            raise IncompatibleError(
+                f"{wheel.path.name} is of version {wheel.version}", expected=__version__
+            )
+        if wheel.serves(python, machine):
+            return wheel.path
+    raise IncompatibleError(
+        f"no --wheel serves CPython {python} on {machine}",
+        expected=f"bankai_edge-{__version__}-cp311-abi3-…_{machine}.whl",
+        next_step="Build it: python tools/build_aarch64.py",
+    )
+
+
+def gather(
+    own: Path | None, python: str, machine: str, *, signed: bool, folder: Path | None, refresh: bool
+) -> list[Path]:
+    """Every wheel that bankai-edge needs on this Python, its own first.
+
+    `own` None takes that from the index, too. `folder` holds the wheels, in place of an index.
+    `signed`: with what verifies signatures. `refresh`: ask the index again for what was kept.
+    Raises BankaiError with pip's reason.
+    """
+    extra = "[sign]" if signed else ""
+    wanted = f"{own}{extra}" if own else f"bankai-edge{extra}=={__version__}"
+    if folder is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            names = [
+                path.name for path in _download(wanted, python, machine, folder, Path(scratch))
+            ]
+        found = [own if own and name == own.name else folder / name for name in names]
+    else:
+        needs = _requirements(own) if own else [wanted]
+        key = json.dumps([needs, extra, python, machine, NEWEST_GLIBC])
+        kept = cache() / hashlib.sha256(key.encode()).hexdigest()[:24]
+        if refresh:
+            shutil.rmtree(kept, ignore_errors=True)
+        if not kept.is_dir():
+            _fetch(wanted, python, machine, kept, leave_out=own.name if own else "")
+        found = [*([own] if own else []), *sorted(kept.glob("*.whl"))]
+    for wheel in map(wheel_file, found):
+        if not wheel.serves(python, machine):
+            raise IncompatibleError(f"{wheel.path.name} does not serve {python} on {machine}")
+    if signed and not any(wheel_file(path).name == VERIFIER for path in found):
+        raise BankaiError(
+            f"the wheels for {python} have no {VERIFIER}, which keys and signatures need",
+            expected="a bankai-edge whose extra 'sign' names it",
+        )
+    return sorted(found, key=lambda path: (wheel_file(path).name != "bankai_edge", path.name))
+
+
+def cache() -> Path:
+    """Where fetched wheels are kept."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "bankai-edge" / "wheels"
+
+
+def _requirements(own: Path) -> list[str]:
+    """What a wheel says that it needs; raises IncompatibleError for a damaged one."""
+    try:
+        with zipfile.ZipFile(own) as archive:
+            name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+            lines = archive.read(name).decode().splitlines()
+    except (OSError, zipfile.BadZipFile, StopIteration, UnicodeDecodeError) as error:
+        raise IncompatibleError(f"{own} is no wheel ({error})") from error
+    return sorted(line for line in lines if line.startswith(("Requires-Dist:", "Provides-Extra:")))
+
+
+def _fetch(wanted: str, python: str, machine: str, kept: Path, *, leave_out: str) -> None:
+    """Fill a cache folder whole, or leave none; `leave_out` is a wheel that is at hand already."""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=kept.parent))
+    except OSError as error:
+        raise BankaiError(
+            f"{kept.parent} cannot be written ({error.strerror})",
+            next_step="Name another cache with XDG_CACHE_HOME, or give the wheels with --wheels.",
+        ) from error
+    try:
+        for path in _download(wanted, python, machine, None, scratch):
+            if path.name == leave_out:
+                path.unlink()
+        scratch.rename(kept)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _download(wanted: str, python: str, machine: str, folder: Path | None, out: Path) -> list[Path]:
+    platforms = [f"manylinux_2_{n}_{machine}" for n in range(OLDEST_GLIBC, NEWEST_GLIBC + 1)]
+    arguments = [f"--platform={name}" for name in (*platforms, f"manylinux2014_{machine}")]
+    arguments += [
+        f"--platform=linux_{machine}",
+        "--implementation=cp",
+        f"--python-version={python}",
+    ]
+    if folder is not None:
+        arguments += ["--no-index", f"--find-links={folder}"]
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+        "--only-binary=:all:", f"--dest={out}", *arguments, wanted,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise BankaiError(
+            f"pip finds no wheels for CPython {python} on {machine}: "
+            + (reason[-1].removeprefix("ERROR: ") if reason else done.stderr.strip()[-300:]),
+            next_step="Build this project's own with python tools/build_aarch64.py and give it "
+            "with --wheel; give the others with --wheels DIR where there is no network.",
+        )
+    return sorted(out.glob("*.whl"))
+
+
+def is_wheel(path: Path) -> bool:
+    """Whether a file is a zip that can be read to its end."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False

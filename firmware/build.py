@@ -1,0 +1,98 @@
+"""What every environment adds to its program: the chip's folders, the store, the model, zcbor.
+
+An environment names its folders of ports/ in `custom_ports`, the tokens of its context in
+`custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, and may name another model
+in `custom_model`. Run by PlatformIO before the platform's own script.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+from SCons.Script import DefaultEnvironment
+
+env = DefaultEnvironment()
+FIRMWARE = Path(env.subst("$PROJECT_DIR"))
+ROOT = FIRMWARE.parent
+PORTS = FIRMWARE / "ports"
+
+
+def zcbor() -> Path:
+    """The root of zcbor's package, of which nothing is imported."""
+    spec = importlib.util.find_spec("zcbor")
+    if spec is None or spec.origin is None:
+        sys.exit(
+            "zcbor's C sources are not there: PlatformIO's Python has no package zcbor. "
+            f"Install it: {sys.executable} -m pip install -r requirements.txt"
+        )
+    return Path(spec.origin).parent
+
+
+def add_model() -> None:
+    """Let model.S find the GGUF, and be assembled again when it changes."""
+    model = Path(env.GetProjectOption("custom_model", str(ROOT / "bankai_edge/models/nano.gguf")))
+    model = model if model.is_absolute() else FIRMWARE / model
+    if not model.is_file():
+        sys.exit(f"{model} is not there; custom_model in platformio.ini names the GGUF to link.")
+    env.Append(CPPDEFINES=[("BK_MODEL_FILE", f'\\"{model}\\"')])
+    env.Depends("$BUILD_DIR/ports/cortex_m/model.o", str(model))
+
+
+def c_bytes(data: bytes) -> str:
+    """An initialiser."""
+    return "{" + ",".join(str(byte) for byte in data) + "}"
+
+
+def add_golden() -> None:
+    """For tests: the hashes that every CPU must reproduce, and the patch that they are of."""
+    golden = json.loads((ROOT / "tests/golden/nano.json").read_text())
+    lines = ["/* Generated from tests/golden/nano.json and the shipped arith.bkp. */",
+             "typedef struct { const char *prompt; uint8_t plain[32], arith[32]; } golden_case;",
+             "static const golden_case golden[] = {"]  # fmt: skip
+    for case in golden["cases"]:
+        plain, arith = (c_bytes(bytes.fromhex(case[name])) for name in ("plain", "arith"))
+        lines.append(f"    {{{json.dumps(case['prompt'])}, {plain}, {arith}}},")
+    patch = (ROOT / "bankai_edge/models/arith.bkp").read_bytes()
+    lines += [
+        "};",
+        f"enum {{ N_GOLDEN = {len(golden['cases'])} }};",
+        f"static const uint8_t golden_model_id[32] = {c_bytes(bytes.fromhex(golden['model_id']))};",
+        f"static const uint8_t golden_patch[{len(patch)}] = {c_bytes(patch)};",
+    ]
+    header = Path(env.subst("$BUILD_DIR")) / "generated" / "golden.h"
+    header.parent.mkdir(parents=True, exist_ok=True)
+    header.write_text("\n".join(lines) + "\n")
+    env.Append(CPPPATH=[str(header.parent)])
+
+
+def add_sizes() -> None:
+    """What RAM goes to: told to the compiler, and printed once the program is linked."""
+    ctx, panel = env.GetProjectOption("custom_ctx"), env.GetProjectOption("custom_panel")
+    env.Append(CPPDEFINES=[("BK_CTX", int(ctx)), ("BK_LUT_PANEL", int(panel))])
+    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET {ctx} {panel}'
+    env.AddPostAction(
+        "$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET")
+    )
+
+
+chips = env.GetProjectOption("custom_ports").split()
+env.Append(
+    CPPPATH=[str(FIRMWARE / "include"), *(str(PORTS / chip) for chip in chips)],
+    LIBPATH=[str(PORTS / chip) for chip in chips],
+    # As system headers: zcbor's warnings are not ours.
+    CCFLAGS=[("-isystem", str(zcbor() / "include")), ("-isystem", str(zcbor() / "src"))],
+)
+add_model()
+if "test" in env.GetBuildType():
+    add_golden()
+add_sizes()
+for chip in chips:
+    env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip))
+env.BuildSources("$BUILD_DIR/store", str(FIRMWARE / "store"))
+env.BuildSources("$BUILD_DIR/ports/zcbor", str(PORTS), "-<*> +<zcbor.c>")
+script = PORTS / chips[-1] / "link.ld"
+if script.is_file():
+    env.Replace(LDSCRIPT_PATH=str(script))
