@@ -22,7 +22,7 @@ from test_core_c import missing
 from bankai_edge import boards
 from bankai_edge.cli.image_build import make_store
 from bankai_edge.cli.main import main
-from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError
+from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.image import boot, disk, elf, packages, programs, rootfs
 from bankai_edge.image.recipes import RECIPES, UART0, UART0_PINS, UART1, recipe_of
 from bankai_edge.models import ARITH
@@ -217,15 +217,19 @@ def test_the_pl011_is_freed_from_bluetooth_and_led_to_the_header(tmp_path: Path)
 
 
 def test_the_kernels_words_stay_off_the_agents_uart() -> None:
-    for recipe in RECIPES.values():
+    for recipe in map(recipe_of, RECIPES):
         line = boot.command_line(recipe, "00000001")
-        assert f"console={recipe.uart}" not in line
+        assert recipe.uart and f"console={recipe.uart}" not in line
         assert "console=" in line and "bankai.disk=00000001" in line
 
 
-def test_every_recipe_is_of_a_known_board() -> None:
+def test_every_board_with_files_for_an_image_has_a_recipe() -> None:
+    assert {board.id for board in boards.boards() if board.image} == set(RECIPES)
     for name in RECIPES:
-        assert boards.find(name, kind="linux").id == recipe_of(name).board == name
+        assert recipe_of(name).kernel.startswith("linux-image-arm64")
+    for name in ("pico", "x86-64", "pdp11"):
+        with pytest.raises(UsageError, match=f"no image is known for the board '{name}'"):
+            recipe_of(name)
 
 
 # ---- the root -----------------------------------------------------------------------------------
@@ -478,6 +482,10 @@ def test_refusals_are_a_sentence_and_a_code(
     assert code == 2 and "rpi3 with 3 GiB of RAM" in said
     code, said = refused(capsys, *build, "--board", "rpi3", "--wheel", wheel, "--patches", wheel)
     assert code == 2 and "is not a folder" in said
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    code, said = refused(capsys, *build, "--board", "rpi3", "--wheel", wheel)
+    assert code == 2 and "expected seconds since 1970" in said
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
     insecure = ["--insecure", "--trust", wheel]
     code, said = refused(capsys, *build, "--board", "rpi3", "--wheel", wheel, *insecure)
     assert code == 2 and "contradict" in said

@@ -19,8 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from bankai_edge.errors import BankaiError, IncompatibleError
+from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.programs import find, run, versions
+from bankai_edge.image.wheels import wheel_file
 
 ARCHITECTURE = "arm64"
 SUITE = "bookworm"  # Debian 12, whose Python is Raspberry Pi OS's
@@ -322,15 +323,16 @@ def requirements(wheel: Path) -> list[str]:
 
 def check_wheel(wheel: Path) -> None:
     """Raise IncompatibleError unless `wheel` is this package's for aarch64 and Python 3.11."""
-    name = wheel.name
     if not wheel.is_file():
         raise BankaiError(f"there is no wheel {wheel}")
-    tags = name.removesuffix(".whl").split("-")[2:]
-    right = len(tags) >= 3 and tags[-1].endswith("_aarch64")
-    right = right and (tags[-3] == "cp311" or (tags[-2] == "abi3" and tags[-3] <= "cp311"))
-    if not name.startswith("bankai_edge-") or not right:
+    try:
+        named = wheel_file(wheel)
+        right = named.name == "bankai_edge" and named.serves(PYTHON, "aarch64")
+    except UsageError:
+        right = False
+    if not right:
         raise IncompatibleError(
-            f"{name} is for another machine, Python or package",
+            f"{wheel.name} is for another machine, Python or package",
             expected="bankai_edge-*-cp311-*_aarch64.whl",
             next_step="Build it with tools/build_aarch64.py.",
         )
