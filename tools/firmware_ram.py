@@ -124,13 +124,18 @@ def plan(elf: Path, ctx: int, panel: int = PANEL) -> list[tuple[str, int]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the plan."""
+    """Print the plan; exit codes 0 done, 1 no firmware there, 2 usage."""
     if len(arguments) not in (1, 2, 3):
         print((__doc__ or "").strip(), file=sys.stderr)
         return 2
     ctx = int(arguments[1]) if len(arguments) > 1 else 48
     panel = int(arguments[2]) if len(arguments) > 2 else PANEL
-    for name, size in plan(Path(arguments[0]), ctx, panel):
+    try:
+        rows = plan(Path(arguments[0]), ctx, panel)
+    except (OSError, KeyError, subprocess.CalledProcessError) as error:
+        print(f"{arguments[0]} is not a linked firmware ({error})", file=sys.stderr)
+        return 1
+    for name, size in rows:
         print(f"{name:38}{size:>11,}")
     return 0
 

@@ -2,8 +2,8 @@
 
     python tools/make_patches.py add_question --name arith --control-weight 20 --margin 3 \\
         --budget-bytes 300 --threads 1 --seed 1 2 3
-    python tools/make_patches.py sub_from --name take --strategy tune --control-weight 20 --margin 3 \\
-        --budget-bytes 32768 --minutes 90 --threads 1
+    python tools/make_patches.py sub_from --name take --control-weight 20 --margin 3 \\
+        --strategy tune --budget-bytes 32768 --minutes 90 --threads 1
     python tools/make_patches.py --check
 
 The package gets the patch of the first seed that validation lets ship, so that the others show the
