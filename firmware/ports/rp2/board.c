@@ -3,8 +3,6 @@
 #include "bk_chip.h"
 #include "bk_rp2.h"
 
-void bk_chip_early(void) {}
-
 const bk_board *bk_port_start(void) {
     static bk_board board = {.id = BK_CHIP_ID, .flash = &bk_rp2_flash};
     board.clock_hz = bk_rp2_clocks();

@@ -3,8 +3,6 @@
 #include "bk_chip.h"
 #include "bk_cortex_m.h"
 
-void bk_chip_early(void) {}
-
 const bk_board *bk_port_start(void) {
     static bk_board board = {.id = "nucleo-h743zi", .flash = &bk_stm32h7_flash};
     board.clock_hz = bk_stm32h7_clocks();
