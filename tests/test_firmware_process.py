@@ -259,11 +259,9 @@ def with_overlay(made: Any) -> Any:
     def make(overlay_bytes: int) -> HostBoard:
         with Terminal(made()) as human:
             told = human.type("bench", "lost_bytes")
-        used, overlay = (
-            int(re.search(rf"{key}: (\d+)", told)[1])  # type: ignore[index]
-            for key in ("memory_used", "overlay_bytes")
-        )
-        board = made(memory=used - overlay + overlay_bytes + 128)
+        used = re.search(r"memory_used: (\d+)", told)
+        assert used
+        board = made(memory=int(used[1]) + overlay_bytes + 128)
         assert isinstance(board, HostBoard)
         return board
 

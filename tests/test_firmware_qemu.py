@@ -18,6 +18,7 @@ from firmware.qemu import CHIPS, Chip, QemuBoard, programs
 from firmware.suite import Suite, push_part, run, smpmgr
 from firmware.twin import Twin, wander
 
+from bankai_edge.errors import IncompatibleError
 from bankai_edge.model import Model
 
 VECTORS = ROOT / "tests/vectors"
@@ -117,9 +118,16 @@ def test_the_cable_is_pulled_amid_a_push(board: QemuBoard, model: Model) -> None
 def test_stack_and_memory_are_enough(board: QemuBoard, nano_path: Path) -> None:
     """After all that a board can do, a quarter of the stack is untouched and no byte was lost."""
     with client_of(board) as client:
-        for name in ("arith", "home", "units"):
+        active: list[str] = []
+        for name in ("arith", "home", "units", "sensor"):
             client.push(name, (nano_path.parent / f"{name}.bkp").read_bytes())
-        client.activate(["arith", "home", "units"])
+            try:
+                client.activate([*active, name])
+            except IncompatibleError as error:  # its memory is what the chip has
+                assert "the set needs" in str(error)
+            else:
+                active.append(name)
+        assert len(active) >= 2 and client.info()["active"] == active
         "".join(client.generate("17+25="))
         assert client.verify()["ok"]
         client.rollback()

@@ -108,9 +108,8 @@ void bk_session_open(bk_session *s, const bk_board *board, bk_say *why) {
     }
     size_t left = a.size - a.used;
     s->overlay_bytes = board->writable || left < 64 ? 0 : (left - 64) & ~(size_t)63;
-    if (s->overlay_bytes > BK_OVERLAY_BYTES) s->overlay_bytes = BK_OVERLAY_BYTES;
-    s->overlay = piece(&a, s->overlay_bytes);
     s->used_bytes = a.used;
+    s->overlay = piece(&a, s->overlay_bytes);
     find_stops(s);
     s->runs = true;
 }
