@@ -17,7 +17,6 @@ import pytest
 from firmware.board import ROOT, client_of
 from firmware.qemu import CHIPS, Chip, QemuBoard, programs
 
-PANEL = {"netduinoplus2": 128}  # columns of look-up tables, as platformio.ini has them
 PART_RAM = 131_072  # an STM32F405's, without the 64 KB that only the core reaches
 
 
@@ -32,9 +31,8 @@ def chip(request: pytest.FixtureRequest) -> Chip:
     return request.param
 
 
-def planned(chip: Chip, elf: Path) -> dict[str, int]:
-    panel = PANEL.get(chip.environment, firmware_ram.PANEL)
-    return {name.strip(): n for name, n in firmware_ram.plan(elf, chip.ctx, panel)}
+def planned(elf: Path) -> dict[str, int]:
+    return {name.strip(): n for name, n in firmware_ram.plan(elf)}
 
 
 def test_the_plan_is_what_the_device_says(
@@ -42,7 +40,7 @@ def test_the_plan_is_what_the_device_says(
 ) -> None:
     """The memory printed at build is the running device's; its stack has been enough."""
     elf = built[chip.environment]
-    plan = planned(chip, elf)
+    plan = planned(elf)
     with QemuBoard(chip, elf, tmp_path) as board, client_of(board) as client:
         said = client.bench()
     assert said["memory_bytes"] == plan["memory"]
@@ -60,7 +58,7 @@ def test_the_plan_is_what_the_device_says(
 def test_a_context_of_48_fits_the_stm32f405(built: dict[str, Path]) -> None:
     """Stack, data and memory end within the part's 128 KB, and an overlay has room."""
     chip = CHIPS["netduinoplus2"]
-    plan = planned(chip, built[chip.environment])
+    plan = planned(built[chip.environment])
     assert chip.ctx >= 48
     assert PART_RAM - 64 < plan["stack"] + plan["static data"] + plan["memory"] <= PART_RAM
     assert plan["tokenizer, logits, texts, overlay"] > 16 * 1024
