@@ -74,7 +74,11 @@ def add_sizes() -> None:
     env.Append(CPPDEFINES=[("BK_CTX", int(ctx)), ("BK_LUT_PANEL", int(panel))])
     if "cortex_m" not in chips:
         return  # whose toolchain it is that knows
-    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET {ctx} {panel}'
+    # As symbols of the program, so that its plan can be told from it alone.
+    env.Append(
+        LINKFLAGS=[f"-Wl,--defsym=bk_build_ctx={ctx}", f"-Wl,--defsym=bk_build_panel={panel}"]
+    )
+    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET'
     env.AddPostAction(
         "$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET")
     )

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import cross_cortex_m as cross
+import firmware_sizes
 import pytest
 from test_aarch64 import host_hash
 from test_core_c import missing
@@ -117,3 +118,11 @@ def test_a_switch_costs_little(name: str) -> None:
     costs = TABLE[f"{name} switch of 93 rows of 256"]
     assert costs["overlay, built before"] <= OVERLAY
     assert costs["in place, from none, with CRC"] <= IN_PLACE
+
+
+def test_the_core_fits(tools: None, tmp_path: Path) -> None:
+    """64 KB of flash with everything on, 20 KB for what only keeps patches."""
+    table = firmware_sizes.sizes(tmp_path)
+    for name, limit in firmware_sizes.LIMITS.items():
+        assert 1024 < table[name]["flash"] <= limit
+        assert table[name]["static RAM"] < 16

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import firmware_qemu
 import firmware_ram
 import firmware_seed
 import pytest
-from firmware.board import client_of
+from firmware.board import ROOT, client_of
 from firmware.qemu import CHIPS, Chip, QemuBoard, programs
 
-PANEL = {"netduinoplus2": 128}  # columns of look-up tables, as platformio.ini has them
 PART_RAM = 131_072  # an STM32F405's, without the 64 KB that only the core reaches
 
 
@@ -29,9 +31,8 @@ def chip(request: pytest.FixtureRequest) -> Chip:
     return request.param
 
 
-def planned(chip: Chip, elf: Path) -> dict[str, int]:
-    panel = PANEL.get(chip.environment, firmware_ram.PANEL)
-    return {name.strip(): n for name, n in firmware_ram.plan(elf, chip.ctx, panel)}
+def planned(elf: Path) -> dict[str, int]:
+    return {name.strip(): n for name, n in firmware_ram.plan(elf)}
 
 
 def test_the_plan_is_what_the_device_says(
@@ -39,7 +40,7 @@ def test_the_plan_is_what_the_device_says(
 ) -> None:
     """The memory printed at build is the running device's; its stack has been enough."""
     elf = built[chip.environment]
-    plan = planned(chip, elf)
+    plan = planned(elf)
     with QemuBoard(chip, elf, tmp_path) as board, client_of(board) as client:
         said = client.bench()
     assert said["memory_bytes"] == plan["memory"]
@@ -57,7 +58,7 @@ def test_the_plan_is_what_the_device_says(
 def test_a_context_of_48_fits_the_stm32f405(built: dict[str, Path]) -> None:
     """Stack, data and memory end within the part's 128 KB, and an overlay has room."""
     chip = CHIPS["netduinoplus2"]
-    plan = planned(chip, built[chip.environment])
+    plan = planned(built[chip.environment])
     assert chip.ctx >= 48
     assert PART_RAM - 64 < plan["stack"] + plan["static data"] + plan["memory"] <= PART_RAM
     assert plan["tokenizer, logits, texts, overlay"] > 16 * 1024
@@ -123,3 +124,39 @@ def test_seed_refuses_another_scons(
     assert firmware_seed.main() == 1
     assert "SCons is 4.30000.0" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_monitor_talks_to_the_shell(built: dict[str, Path]) -> None:
+    """`pio device monitor` finds the emulated board's port; a person's words are answered."""
+    pytest.importorskip("platformio")
+    chip, place = CHIPS["netduinoplus2"], ROOT / "firmware/.pio"
+    firmware_qemu.start(chip.machine, built[chip.environment], place)
+    command = [sys.executable, "-m", "platformio", "device", "monitor", "-e", chip.environment]
+    person, terminal = os.openpty()
+    try:
+        with subprocess.Popen(
+            command, cwd=ROOT / "firmware", stdin=terminal, stdout=terminal, stderr=terminal
+        ) as monitor:
+            try:
+                assert "tty-netduinoplus2" in read_until(person, "Quit:")
+                for _ in range(20):  # what is typed before the port is open is thrown away
+                    os.write(person, b"ask 17+25=\r")
+                    if "42" in read_until(person, "42", 3.0):
+                        break
+                else:
+                    pytest.fail("the shell does not answer")
+            finally:
+                monitor.kill()
+    finally:
+        firmware_qemu.stop(chip.machine, place)
+        os.close(person)
+        os.close(terminal)
+
+
+def read_until(file: int, words: str, seconds: float = 30.0) -> str:
+    """What comes from a terminal until these words, or until the time is over."""
+    seen, end = "", time.monotonic() + seconds
+    while words not in seen and time.monotonic() < end:
+        if select.select([file], [], [], 0.1)[0]:
+            seen += os.read(file, 4096).decode(errors="replace")
+    return seen

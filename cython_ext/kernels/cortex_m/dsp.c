@@ -1,14 +1,14 @@
 /* dsp.c: products for a Cortex-M with the DSP extension and a single-precision FPU (M4F, M7, M33).
  *
- * A byte of weights indexes a table of the eight columns' sums (bk_lut.h): three instructions for
- * two rows' worth of nothing else. Four rows share each table's address; UMAAL adds two look-ups at
- * once (acc + t * 1 + u, modulo 2^32, so signs do no harm).
+ * A byte of weights indexes a table of the eight columns' sums (bk_lut.h): a load of the byte, one of
+ * the sum, half an addition, for UMAAL adds two look-ups at once (acc + t * 1 + u, modulo 2^32, so
+ * that signs do no harm). Four rows share each table's address.
  *
- * This file is worth -O2 also where the rest is built for size.
+ * Worth -O2 also where the rest is built for size; and its assembly needs every register.
  */
 #if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP)
 
-#pragma GCC optimize("O2")
+#pragma GCC optimize("O2", "omit-frame-pointer")
 
 #include <arm_acle.h>
 
@@ -101,8 +101,7 @@ typedef struct {
     "vcvt.f32.s32 s" #dot ", s" #dot "\n\tvmul.f32 s" #d ", s" #d ", s12\n\t"              \
     "vmul.f32 s" #dot ", s" #dot ", s" #d "\n\tvadd.f32 s" #y ", s" #y ", s" #dot "\n\t"
 
-static void four_rows_each(quads *j) {
-    quads job = *j; /* at fixed places from sp, which needs no register */
+static void four_rows_each(quads job) { /* whose parts are at fixed places from sp */
     uint32_t p0, p1, p2, p3, b0, b1, a0, a1, a2, a3, t, u, info;
     __asm__ volatile(
         "1:\n\t"
@@ -151,7 +150,7 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
         const bk_act_block *info = bk_act_blocks(act, w->cols) + i * BK_LUT_BLOCKS;
         const bk_act_block *end = info + bk_lut_blocks(w->cols, i);
         uint32_t r = row0 + fours;
-        if (fours) four_rows_each(&(quads){p, row_bytes, y + row0, y + r, tables, info, end});
+        if (fours) four_rows_each((quads){p, row_bytes, y + row0, y + r, tables, info, end});
         for (; r < row1; r++) y[r] = one_row(p + (r - row0) * row_bytes, tables, info, end, y[r]);
     }
 }
