@@ -4,25 +4,26 @@
 #include "bk_device.h"
 #include "bk_error.h"
 
-/* Does a stored patch still fit? The weights are without in-place flips. */
-static bool fits(bk_device *d, const bk_store_patch *p, bk_say *why) {
+/* Are a stored patch's bytes whole, let in, and fit for the model? */
+static bool is_good(bk_device *d, const bk_store_patch *p) {
+    char text[BK_SMP_DETAIL_MAX + 1];
+    bk_say ignored;
     bk_patch *patch = &d->active.now[0];
-    return bk_active_load(&d->active, p->id, patch, why) == BK_RC_OK &&
-           bk_active_check(&d->active, p->name, patch, why) == BK_RC_OK;
+    bk_say_start(&ignored, text, sizeof text);
+    bk_port_feed_watchdog();
+    return bk_store_intact(&d->store, p) &&
+           bk_active_load(&d->active, p->id, patch, &ignored) == BK_RC_OK &&
+           bk_active_check(&d->active, p->name, patch, &ignored) == BK_RC_OK;
 }
 
-static bool put_bad_patches(bk_device *d, bk_facts *f, bool show) {
-    char text[BK_SMP_DETAIL_MAX + 1];
-    bool good = true;
+/* Bit i: entry i of bk_device_at. */
+static uint32_t find_bad(bk_device *d) {
+    _Static_assert(BK_STORE_MAX_PATCHES <= 31, "a bit each");
+    uint32_t bad = 0;
     const bk_store_patch *p;
-    for (uint32_t i = 0; (p = bk_device_at(d, i)); i++) {
-        bk_say ignored;
-        bk_say_start(&ignored, text, sizeof text);
-        if (fits(d, p, &ignored)) continue;
-        good = false;
-        if (show) bk_facts_add(f, p->name);
-    }
-    return good;
+    for (uint32_t i = 0; (p = bk_device_at(d, i)); i++)
+        if (!is_good(d, p)) bad |= (uint32_t)1 << i;
+    return bad;
 }
 
 int bk_device_verify(bk_device *d, bk_facts *f, bool *ok) {
@@ -37,7 +38,8 @@ int bk_device_verify(bk_device *d, bk_facts *f, bool *ok) {
         intact = memcmp(digest, d->session.sha256, sizeof digest) == 0;
     }
 #endif
-    *ok = put_bad_patches(d, f, false) && intact;
+    uint32_t bad = find_bad(d);
+    *ok = bad == 0 && intact;
     bk_facts_bool(f, "ok", *ok);
 #ifndef BK_SWITCHER
     if (d->session.known) {
@@ -47,7 +49,8 @@ int bk_device_verify(bk_device *d, bk_facts *f, bool *ok) {
 #endif
     bk_facts_uint(f, "patches", bk_device_count(d));
     bk_facts_begin(f, "bad_patches");
-    (void)put_bad_patches(d, f, true);
+    for (uint32_t i = 0; i < 31; i++)
+        if (bad >> i & 1) bk_facts_add(f, bk_device_at(d, i)->name);
     bk_facts_end(f);
     return BK_RC_OK;
 }
