@@ -99,7 +99,8 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
         why = "; ".join(result.found.refusals) or "held-out items do not confirm it"
         raise BankaiError(
             f"no patch found that helps held-out ({why})", next_step="Nothing was written; a "
-            "phrasing that the model nearly has is teachable, a skill that it lacks hardly"
+            "phrasing that the model nearly has is teachable, a skill that it lacks only by "
+            "--strategy tune and some 30 KB"
         )  # fmt: skip
     _report(output, result, say if as_json else click.echo)
 
