@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import count_cortex_m
+import cross_cortex_m
 import firmware_keys
 import firmware_monocypher
 import pytest
@@ -243,3 +245,35 @@ def test_freestanding(chip: str, monocypher: Path, tmp_path: Path) -> None:
     size = subprocess.check_output(["arm-none-eabi-size", str(whole)], text=True)
     print(f"\nsignatures on {chip}, -Os:\n{size}")
     assert int(size.splitlines()[1].split()[0]) < 14 * 1024
+
+
+@pytest.mark.parametrize("name", ["m4", "m7"])
+def test_on_a_chip(name: str, monocypher: Path, tmp_path: Path) -> None:
+    """An emulated chip takes what was signed and refuses a changed bit; what that costs."""
+    if tool := cross_cortex_m.missing_tool():
+        missing(tool, f"apt-get install {cross_cortex_m.PACKAGES}")
+    chip = cross_cortex_m.CHIPS[name]
+    gcc = compiler("arm-none-eabi-gcc", "apt-get install gcc-arm-none-eabi")
+    flags = [*CHIPS[f"cortex-{name}"], "-mthumb", "-Os", "-fbuiltin", "-ffunction-sections"]
+    include = [f"-I{FIRMWARE / 'include'}", f"-I{FIRMWARE / 'sign'}"]
+    made = objects(gcc, flags, monocypher, tmp_path)
+    source = ROOT / "tests/c/sign_probe.c"
+    binary = cross_cortex_m.program(chip, source, made, tmp_path, *include)
+    data = sign.sign(bytes(440), private(1))  # as large as a patch of 93 rows
+    paths = [tmp_path / word for word in ("keys", "good", "bad")]
+    for path, content in zip(
+        paths, (public(private(1)) + b"\0", data, data[:100] + b"\1" + data[101:]), strict=True
+    ):
+        path.write_bytes(content)
+    table, good, bad = map(str, paths)
+    done = cross_cortex_m.run(chip, binary, "open", "2", table, good, bad)
+    assert [line.split(" ", 1)[0] for line in done.stdout.splitlines()] == [
+        "0",
+        str(RC["SIGNATURE"]),
+    ]
+    stack = int(cross_cortex_m.run(chip, binary, "cost", table, good, "1").stdout)
+    plugin = count_cortex_m.plugin(tmp_path)
+    counter = count_cortex_m.Counter(chip, plugin, binary, binary, tmp_path)
+    verify = counter.difference(binary, "cost", table, good)
+    print(f"\na verify on {name}, -Os: {verify} instructions, {stack} bytes of stack")
+    assert verify < 5_000_000 and stack < 3000

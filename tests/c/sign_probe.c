@@ -3,6 +3,7 @@
  *   sign_probe open POLICY KEYS FILE...   each file's rc, payload offset and bytes, and problem
  *   sign_probe bits KEYS FILE             flip each bit of the file: how many were not refused
  *   sign_probe hash FILE                  SHA-512 of the file, whole and in odd pieces
+ *   sign_probe cost KEYS FILE TIMES       on a chip: judge so often; bytes of stack that it took
  *
  * KEYS holds 33 bytes a key: the key, then 1 when it is revoked.
  */
@@ -84,6 +85,37 @@ static void hash_file(const char *path) {
     free(file);
 }
 
+#ifdef __arm__
+
+enum { PAINTED = 8192 };
+
+static uint8_t *stack_pointer(void) {
+    register uint8_t *sp __asm__("sp");
+    return sp;
+}
+
+static void judge_often(const bk_sign_trust *trust, const char *path, int times) {
+    size_t n, payload_n;
+    uint8_t *file = load(path, &n), *top = stack_pointer() - 64;
+    const uint8_t *payload;
+    const char *problem;
+    uint32_t untouched = 0;
+    for (uint32_t i = 1; i <= PAINTED; i++) *((volatile uint8_t *)top - i) = 0xa5;
+    for (int i = 0; i < times; i++)
+        if (bk_sign_judge(trust, file, n, &payload, &payload_n, &problem)) exit(3);
+    while (untouched < PAINTED && *((volatile uint8_t *)top - PAINTED + untouched) == 0xa5)
+        untouched++;
+    printf("%u\n", (unsigned)(PAINTED - untouched + 64));
+}
+
+#else
+
+static void judge_often(const bk_sign_trust *trust, const char *path, int times) {
+    (void)trust, (void)path, (void)times;
+}
+
+#endif
+
 int main(int argc, char **argv) {
     if (argc > 4 && strcmp(argv[1], "open") == 0) {
         bk_sign_trust trust = trust_of((bk_sign_policy)atoi(argv[2]), argv[3]);
@@ -91,6 +123,9 @@ int main(int argc, char **argv) {
     } else if (argc == 4 && strcmp(argv[1], "bits") == 0) {
         bk_sign_trust trust = trust_of(BK_SIGN_OPEN, argv[2]);
         flip_bits(&trust, argv[3]);
+    } else if (argc == 5 && strcmp(argv[1], "cost") == 0) {
+        bk_sign_trust trust = trust_of(BK_SIGN_REQUIRE, argv[2]);
+        judge_often(&trust, argv[3], atoi(argv[4]));
     } else if (argc == 3 && strcmp(argv[1], "hash") == 0) {
         hash_file(argv[2]);
     } else {

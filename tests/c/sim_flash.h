@@ -122,7 +122,7 @@ static int sim_program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
             f->weak_met++;
             sim_noise(f, f->m.mem + at, unit);
             sim_firm(f, at, at + unit);
-            *used = SIM_PROGRAMMED;
+            *used = sim_blank(f->m.mem + at, unit) ? SIM_WEAK : SIM_PROGRAMMED;
             return -1;
         }
         memcpy(f->m.mem + at, p, unit);
