@@ -1,4 +1,4 @@
-"""Signatures on a chip: firmware/sign takes and refuses what the Linux agent's gate does."""
+"""Signatures on a chip: firmware/sign takes and refuses what the Linux agent does."""
 
 from __future__ import annotations
 
