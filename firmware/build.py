@@ -1,8 +1,8 @@
 """What every environment adds to its program: the chip's folders, the store, the model, zcbor.
 
 An environment names its folders of ports/ in `custom_ports`, the tokens of its context in
-`custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, and may name another model
-in `custom_model`. Run by PlatformIO before the platform's own script.
+`custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, and may name another
+model in `custom_model`. Run by PlatformIO before the platform's own script.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def add_model() -> None:
     if not model.is_file():
         sys.exit(f"{model} is not there; custom_model in platformio.ini names the GGUF to link.")
     env.Append(CPPDEFINES=[("BK_MODEL_FILE", f'\\"{model}\\"')])
-    env.Depends("$BUILD_DIR/ports/cortex_m/model.o", str(model))
+    env.Depends(f"$BUILD_DIR/ports/{chips[0]}/model.o", str(model))
 
 
 def c_bytes(data: bytes) -> str:
@@ -72,7 +72,13 @@ def add_sizes() -> None:
     """What RAM goes to: told to the compiler, and printed once the program is linked."""
     ctx, panel = env.GetProjectOption("custom_ctx"), env.GetProjectOption("custom_panel")
     env.Append(CPPDEFINES=[("BK_CTX", int(ctx)), ("BK_LUT_PANEL", int(panel))])
-    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET {ctx} {panel}'
+    if "cortex_m" not in chips:
+        return  # whose toolchain it is that knows
+    # As symbols of the program, so that its plan can be told from it alone.
+    env.Append(
+        LINKFLAGS=[f"-Wl,--defsym=bk_build_ctx={ctx}", f"-Wl,--defsym=bk_build_panel={panel}"]
+    )
+    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET'
     env.AddPostAction(
         "$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET")
     )

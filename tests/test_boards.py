@@ -30,8 +30,10 @@ from bankai_edge.boards import (
 from bankai_edge.boards.device import recognise
 from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
-from bankai_edge.image.recipes import RECIPES
+from bankai_edge.image.recipes import RECIPES, recipe_of
+from bankai_edge.model import kernels
 from bankai_edge.model.memory import shape_of
+from bankai_edge.model.session import BATCH
 from bankai_edge.model.synth import SHAPES as SYNTHETIC
 from bankai_edge.model.weights import open_core
 from bankai_edge.shapes import NANO, SHAPES
@@ -189,16 +191,11 @@ def test_an_unknown_board_lists_the_known_ones() -> None:
     assert "rpi4" in str(refusal.value) and "esp32" not in str(refusal.value)
 
 
-def test_images_are_built_from_what_the_board_says() -> None:
-    """The image's own recipe and the board's file name the same packages, files and lines."""
+def test_a_board_has_an_image_just_where_a_recipe_says_how() -> None:
     assert {board.id for board in WHOLE if board.image} == set(RECIPES)
-    for name, recipe in RECIPES.items():
-        image = find(name).image
-        assert image is not None
-        assert (image.kernel, image.uart) == (recipe.kernel, recipe.uart)
-        assert set(image.firmware) == set(recipe.firmware)
-        assert set(image.device_trees) == set(recipe.device_trees)
-        assert set(image.console) == set(recipe.console)
+    for name in RECIPES:
+        recipe = recipe_of(name)
+        assert recipe.kernel and recipe.uart and recipe.uart not in recipe.console
 
 
 # ---- what fits -----------------------------------------------------------------------------------
@@ -233,6 +230,11 @@ def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
         layout = fit.layout_of(find(board))
         sizes = list(map(int, subprocess.check_output([str(program)]).split()))
         assert sizes == [layout.act_bytes(cols) for cols in (128, 768)], board
+
+
+def test_the_plan_is_for_the_defaults_of_the_model_room() -> None:
+    assert (fit.LINUX_BATCH, fit.MAX_THREADS) == (BATCH, kernels.MAX_DEFAULT_THREADS)
+    assert expect.SMALL_MODEL_BYTES == kernels.SMALL_MODEL_BYTES
 
 
 def test_a_file_has_the_shape_that_it_is_listed_with(nano_path: Path) -> None:
@@ -350,6 +352,24 @@ def test_instructions_of_a_token_are_those_counted() -> None:
     slow = expect.instructions_per_token(shape, "scalar")
     assert slow is not None and slow > 50 * found
     assert expect.instructions_per_token(shape, "avx2-lut") is None
+
+
+def test_chips_are_computed_from_counted_tokens_of_the_nano(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"m4 token": {"dsp": 3_000_000, "dsp, tables of 128 columns": 4_000_000},
+              "m7 token": {"dsp": 2_000_000}}  # fmt: skip
+    (tmp_path / "cortex_m.json").write_text(json.dumps(counts))
+    monkeypatch.setattr(expect, "COUNTS", (tmp_path,))
+    expect._counts.cache_clear()
+    for name, instructions in (("stm32f405", 4_000_000), ("nucleo-h743zi", 2_000_000)):
+        board, found = find(name), expect.expect(find(name), NANO)
+        assert board.cpu is not None and found is not None
+        assert (found.instructions, found.bandwidth, found.threads) == (instructions, None, 1)
+        assert found.tokens_per_s == board.cpu.mhz * 1e6 * board.cpu.ipc / instructions
+        assert "assumed" in found.assumptions[0]
+    assert expect.expect(find("mps3-an547"), NANO) is None  # mve was not counted
+    expect._counts.cache_clear()
 
 
 def test_nothing_is_computed_without_counts_or_room() -> None:

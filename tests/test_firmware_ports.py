@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import firmware_qemu
+import firmware_uf2
 import pytest
 import serial
 from serial.serialutil import SerialException
@@ -62,7 +63,7 @@ def need(tool: str, package: str) -> None:
         pytest.skip(message)
 
 
-def build(chip: Chip, out: Path) -> Path:
+def build(chip: Chip, out: Path, *flags: str) -> Path:
     """Compile and link tests/c/port_program.c for a chip; returns the ELF."""
     need(GCC, "gcc-arm-none-eabi libnewlib-arm-none-eabi")
     rooms = [FIRMWARE / "ports" / name for name in chip.ports]
@@ -71,12 +72,76 @@ def build(chip: Chip, out: Path) -> Path:
     sources.append(ROOT / "tests/c/port_program.c")
     include = [FIRMWARE / "include", ROOT / "cython_ext/core", ROOT / "cython_ext/kernels", *rooms]
     elf = out / f"{chip.machine}.elf"
-    command = [GCC, *FLAGS, *chip.flags, *(f"-I{path}" for path in include),
+    command = [GCC, *(flags or FLAGS), *chip.flags, *(f"-I{path}" for path in include),
                *(f"-L{path}" for path in rooms), "-T", str(rooms[-1] / "link.ld"),
                *map(str, sources), "-o", str(elf)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return elf
+
+
+# Parts that nobody here has: their ports compile and link; nothing more is known.
+PARTS = (
+    Chip("stm32f405", CHIPS[1].flags, CHIPS[1].ports),
+    Chip("nucleo-h743zi", CHIPS[0].flags, ("cortex_m", "stm32h7")),
+    Chip("pico", ("-mcpu=cortex-m0plus",), ("cortex_m", "rp2", "rp2040")),
+    Chip("pico2", ("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
+         ("cortex_m", "rp2", "rp2350")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS, ids=str)
+def test_untested_parts_compile(part: Chip, tmp_path: Path) -> None:
+    """Without a warning, and with everything linked where the part has memory."""
+    build(part, tmp_path, *(f for f in FLAGS if f != "-DBK_EMULATED"))
+
+
+def test_a_pico_can_start_it(tmp_path: Path) -> None:
+    """The first stage has its checksum, and every page is in the file."""
+    data = firmware_uf2.uf2(build(PARTS[2], tmp_path).read_bytes(), "rp2040")
+    blocks = [data[i : i + 512] for i in range(0, len(data), 512)]
+    first = blocks[0][32:288]
+    assert struct.unpack("<I", first[252:])[0] == firmware_uf2.crc32_mpeg2(first[:252])
+    assert firmware_uf2.crc32_mpeg2(b"123456789") == 0x0376E6E7  # the published check value
+    for i, block in enumerate(blocks):
+        start1, start2, flags, at, size, number, count, family = struct.unpack_from("<8I", block)
+        assert (start1, start2, block[508:]) == (0x0A324655, 0x9E5D5157, b"\x30\x6f\xb1\x0a")
+        assert (flags, size, number, count) == (0x2000, 256, i, len(blocks))
+        assert (at % 256, family) == (0, 0xE48BFF56)
+    stack, start = struct.unpack_from("<2I", blocks[1], 32)
+    assert 0x20000000 < stack <= 0x20042000 and start % 2 == 1
+
+
+def test_a_pico_2_knows_the_image(tmp_path: Path) -> None:
+    """Its boot ROM finds the block that says what this is, within the first 4 KB."""
+    data = firmware_uf2.uf2(build(PARTS[3], tmp_path).read_bytes(), "rp2350")
+    image = b"".join(data[i + 32 : i + 288] for i in range(0, 16 * 512, 512))
+    block = image.index(struct.pack("<I", 0xFFFFDED3))
+    assert struct.unpack_from("<5I", image, block)[1:] == (0x10210142, 0x1FF, 0, 0xAB123579)
+
+
+def test_uf2_refuses_what_is_no_pico_program(tmp_path: Path) -> None:
+    other = build(PARTS[0], tmp_path)
+    for family, data in (("rp2040", b"no ELF"), ("rp2350", other.read_bytes())):
+        with pytest.raises(ValueError, match=r"ELF|does not lie"):
+            firmware_uf2.uf2(data, family)
+    assert firmware_uf2.main(["rp2040", str(tmp_path / "absent")]) == 1
+
+
+def test_esp32s3_port_calls_what_exists(tmp_path: Path) -> None:
+    """Its vendor's headers are not here: against declarations as its programming guide has them."""
+    need("gcc", "gcc")
+    source = FIRMWARE / "ports/esp32s3/port.c"
+    for name in re.findall(r"^#include <(\S+)>$", source.read_text(), re.M):
+        header = tmp_path / name
+        header.parent.mkdir(exist_ok=True)
+        header.write_text('#include "esp_stubs.h"\n')
+    include = [tmp_path, ROOT / "tests/c", FIRMWARE / "include",
+               ROOT / "cython_ext/core", ROOT / "cython_ext/kernels"]  # fmt: skip
+    command = ["gcc", "-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Wshadow", "-Werror",
+               *(f"-I{path}" for path in include), str(source)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @dataclass

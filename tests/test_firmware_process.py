@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import itertools
-import random
 import re
 import shlex
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +13,11 @@ from typing import Any
 
 import pytest
 from agents import bankai, make_patch
-from faults import Faults, Spoiler, Tally, scattered
-from firmware.board import ROOT, HostBoard, Terminal, Wire, client_of, host_program
+from faults import scattered
+from firmware.board import HostBoard, Terminal, Wire, client_of, host_program
+from firmware.noise import push_through_noise
 from firmware.suite import QUESTION, answer_of, smpmgr
 from firmware.twin import bound
-from hypothesis import given
-from hypothesis import strategies as st
 from test_smpmgr import sessions
 
 from bankai_edge.errors import BankaiError, IncompatibleError
@@ -56,46 +52,8 @@ def made(firmware_program: Path, tmp_path: Path, nano_path: Path) -> Iterator[An
 # ---- lines -----------------------------------------------------------------------------------
 
 
-class BadLine:
-    """A ByteLine that spoils bytes both ways."""
-
-    def __init__(self, line: ByteLine, faults: Faults, seed: int, tally: Tally) -> None:
-        chance = random.Random(seed)
-        self._line = line
-        self._there, self._back = (Spoiler(chance, faults, tally) for _ in range(2))
-
-    def write(self, data: bytes) -> None:
-        self._line.write(self._there.carry(data))
-
-    def read(self, timeout_s: float) -> bytes:
-        data = self._line.read(timeout_s)
-        return self._back.carry(data) if data else data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._line, name)
-
-
 def test_bit_errors_on_the_line_store_nothing_wrong(made: Any, model: Model) -> None:
-    """One byte in two hundred is lost, doubled, flipped or late; what succeeds is right."""
-    board, tally = made(), Tally()
-    for i in range(4):
-        name = "ab"[i % 2]
-        patch = scattered(model, name, i, flips=60)
-        line: Any = BadLine(open_serial(board.path, 115200), Faults.all_at(0.005), i, tally)
-        with Client(FramedTransport(line), timeout_s=0.15, tries=30) as client:
-            tally.pushes += 1
-            try:
-                client.push(name, patch)
-                client.activate([name])
-                tally.succeeded += 1
-                done = True
-            except BankaiError:
-                done = False
-        with client_of(board) as judge:
-            stored = judge.sha256(name)
-            assert judge.has(name, patch) or not done
-            assert judge.info()["active"] == [name] or not done
-            assert stored is None or judge.verify()["ok"]
+    tally = push_through_noise(made(), model, pushes=4)
     assert tally.faults > 5 and tally.succeeded >= 2, tally
 
 
@@ -301,11 +259,9 @@ def with_overlay(made: Any) -> Any:
     def make(overlay_bytes: int) -> HostBoard:
         with Terminal(made()) as human:
             told = human.type("bench", "lost_bytes")
-        used, overlay = (
-            int(re.search(rf"{key}: (\d+)", told)[1])  # type: ignore[index]
-            for key in ("memory_used", "overlay_bytes")
-        )
-        board = made(memory=used - overlay + overlay_bytes + 128)
+        used = re.search(r"memory_used: (\d+)", told)
+        assert used
+        board = made(memory=int(used[1]) + overlay_bytes + 128)
         assert isinstance(board, HostBoard)
         return board
 
@@ -447,53 +403,3 @@ def test_a_switcher_keeps_patches_for_something_else(
     with Terminal(board) as human:
         assert "ask" not in human.type("help", "reset .*\r\n")
         assert "active: nothing" in human.type("off", r"us\)\r\n")
-
-
-# ---- parts -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """say.c and utf8.c as a library."""
-    out = tmp_path_factory.mktemp("parts") / "parts.so"
-    source, core = ROOT / "firmware/src", ROOT / "cython_ext/core"
-    files = [source / "say.c", source / "utf8.c", core / "bk_unicode.c"]
-    subprocess.run(
-        ["gcc", "-std=c11", "-O1", "-shared", "-fPIC", f"-I{source}", f"-I{core}",
-         *map(str, files), "-o", str(out)], check=True,
-    )  # fmt: skip
-    return ctypes.CDLL(str(out))
-
-
-@given(data=st.one_of(st.binary(max_size=40), st.text(max_size=20).map(str.encode)))
-def test_bytes_become_the_text_that_python_makes_of_them(parts: ctypes.CDLL, data: bytes) -> None:
-    state, out, text = ctypes.create_string_buffer(5), ctypes.create_string_buffer(7), b""
-    parts.bk_utf8_feed.argtypes = [ctypes.c_char_p, ctypes.c_uint8, ctypes.c_char_p]
-    parts.bk_utf8_feed.restype = parts.bk_utf8_finish.restype = ctypes.c_size_t
-    for byte in data:
-        n = parts.bk_utf8_feed(state, byte, out)
-        text += out.raw[:n]
-    n = parts.bk_utf8_finish(state, out)
-    text += out.raw[:n]
-    assert text.decode() == data.decode(errors="replace")
-
-
-class Say(ctypes.Structure):
-    _fields_ = (("text", ctypes.c_char_p), ("cap", ctypes.c_size_t), ("n", ctypes.c_size_t))
-
-
-@given(
-    text=st.text(st.characters(exclude_categories=["C", "Z"]), max_size=40), cap=st.integers(1, 70)
-)
-def test_a_sentence_is_cut_between_characters(parts: ctypes.CDLL, text: str, cap: int) -> None:
-    buffer = ctypes.create_string_buffer(cap)
-    say = Say()
-    parts.bk_say_start(ctypes.byref(say), buffer, ctypes.c_size_t(cap))
-    raw = text.encode()
-    parts.bk_say_bytes(ctypes.byref(say), raw, ctypes.c_size_t(len(raw)))
-    assert text.startswith(buffer.value.decode()) and len(buffer.value) < cap
-    whole = ctypes.create_string_buffer(400)
-    parts.bk_say_start(ctypes.byref(say), whole, ctypes.c_size_t(400))
-    parts.bk_say_quoted(ctypes.byref(say), raw, ctypes.c_size_t(len(raw)))
-    shown = text if len(text) <= 24 else text[:23] + "…"
-    assert whole.value.decode() == repr(shown)

@@ -13,10 +13,12 @@ import pytest
 from agents import make_patch
 from faults import scattered
 from firmware.board import ROOT, Terminal, client_of
+from firmware.noise import push_through_noise
 from firmware.qemu import CHIPS, Chip, QemuBoard, programs
 from firmware.suite import Suite, push_part, run, smpmgr
 from firmware.twin import Twin, wander
 
+from bankai_edge.errors import IncompatibleError
 from bankai_edge.model import Model
 
 VECTORS = ROOT / "tests/vectors"
@@ -116,9 +118,16 @@ def test_the_cable_is_pulled_amid_a_push(board: QemuBoard, model: Model) -> None
 def test_stack_and_memory_are_enough(board: QemuBoard, nano_path: Path) -> None:
     """After all that a board can do, a quarter of the stack is untouched and no byte was lost."""
     with client_of(board) as client:
-        for name in ("arith", "home", "units"):
+        active: list[str] = []
+        for name in ("arith", "home", "units", "sensor"):
             client.push(name, (nano_path.parent / f"{name}.bkp").read_bytes())
-        client.activate(["arith", "home", "units"])
+            try:
+                client.activate([*active, name])
+            except IncompatibleError as error:  # its memory is what the chip has
+                assert "the set needs" in str(error)
+            else:
+                active.append(name)
+        assert len(active) >= 2 and client.info()["active"] == active
         "".join(client.generate("17+25="))
         assert client.verify()["ok"]
         client.rollback()
@@ -131,3 +140,8 @@ def test_stack_and_memory_are_enough(board: QemuBoard, nano_path: Path) -> None:
     assert figures["memory_used"] <= figures["memory_bytes"]
     if board.chip.mode == "overlay":
         assert figures["overlay_bytes"] >= 8192
+
+
+def test_bit_errors_on_the_line_store_nothing_wrong(board: QemuBoard, model: Model) -> None:
+    tally = push_through_noise(board, model, pushes=1, rate=0.01)
+    assert tally.faults > 1 and tally.succeeded + tally.said_no == 1, tally

@@ -136,6 +136,20 @@ def test_every_way_to_be_refused(twin: Twin, model: Model) -> None:
     assert twin.ask(READ, BK_GROUP, 6, {})["ok"] is True
 
 
+@overlay
+def test_a_signed_patch_is_taken_under_the_open_policy(twin: Twin, model: Model) -> None:
+    """Also by a build without Ed25519, which takes the envelope off."""
+    keys = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    from bankai_edge.patch.sign import sign
+
+    signed = sign(make_patch(model, "p", range(9)), keys.Ed25519PrivateKey.generate())
+    assert "err" not in twin.push("p", signed)
+    assert "ns" in twin.ask(WRITE, BK_GROUP, 2, {"names": ["p"]})
+    twin.ask(READ, 8, 2, {"name": "/bkp/p.bkp"})
+    assert "err" in twin.push("q", signed)  # the patch inside is named otherwise
+    assert twin.ask(READ, BK_GROUP, 6, {})["ok"] is True
+
+
 @both
 def test_older_versions_are_refused(twin: Twin, model: Model) -> None:
     def numbered(sequence: int | None) -> bytes:

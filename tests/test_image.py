@@ -22,7 +22,7 @@ from test_core_c import missing
 from bankai_edge import boards
 from bankai_edge.cli.image_build import make_store
 from bankai_edge.cli.main import main
-from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError
+from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.image import boot, disk, elf, packages, programs, rootfs
 from bankai_edge.image.recipes import RECIPES, UART0, UART0_PINS, UART1, recipe_of
 from bankai_edge.models import ARITH
@@ -103,6 +103,19 @@ def _folder(root: Path, names: list[str]) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(name.encode() * 5000)
     return root
+
+
+def test_settled_files_depend_on_no_umask(tmp_path: Path) -> None:
+    for name, umask in (("open", 0o000), ("shut", 0o077)):
+        before = os.umask(umask)
+        try:
+            folder = _folder(tmp_path / name, ["a", "sub/b"])
+        finally:
+            os.umask(before)
+        rootfs.settle(folder, WHEN)
+    for path in ("", "a", "sub", "sub/b"):
+        one, other = ((tmp_path / name / path).stat() for name in ("open", "shut"))
+        assert (one.st_mode, one.st_mtime) == (other.st_mode, other.st_mtime)
 
 
 @pytest.mark.parametrize("kind", ["fat", "compressed", "plain"])
@@ -204,15 +217,19 @@ def test_the_pl011_is_freed_from_bluetooth_and_led_to_the_header(tmp_path: Path)
 
 
 def test_the_kernels_words_stay_off_the_agents_uart() -> None:
-    for recipe in RECIPES.values():
+    for recipe in map(recipe_of, RECIPES):
         line = boot.command_line(recipe, "00000001")
-        assert f"console={recipe.uart}" not in line
+        assert recipe.uart and f"console={recipe.uart}" not in line
         assert "console=" in line and "bankai.disk=00000001" in line
 
 
-def test_every_recipe_is_of_a_known_board() -> None:
+def test_every_board_with_files_for_an_image_has_a_recipe() -> None:
+    assert {board.id for board in boards.boards() if board.image} == set(RECIPES)
     for name in RECIPES:
-        assert boards.find(name, kind="linux").id == recipe_of(name).board == name
+        assert recipe_of(name).kernel.startswith("linux-image-arm64")
+    for name in ("pico", "x86-64", "pdp11"):
+        with pytest.raises(UsageError, match=f"no image is known for the board '{name}'"):
+            recipe_of(name)
 
 
 # ---- the root -----------------------------------------------------------------------------------
@@ -402,6 +419,14 @@ def test_a_manifest_allows_nothing_that_it_does_not_name(tmp_path: Path) -> None
     manifest.write_text(json.dumps({"lock": packages.Lock().as_json()}))
     with pytest.raises(IncompatibleError, match="does not name the package busybox-static"):
         packages.Cache(tmp_path / "cache", locked=manifest).package("busybox-static")
+    said: list[str] = []
+    fields = {"lock": packages.Lock().as_json(), "tools": {"python": "3.11.0rc1"}}
+    manifest.write_text(json.dumps(fields))
+    packages.Cache(tmp_path / "cache", locked=manifest, say=said.append)
+    assert "other build tools" in said[0] and "3.11.0rc1" in said[0]
+    for nothing in (tmp_path / "absent.json", tmp_path):
+        with pytest.raises(BankaiError, match="not the manifest of an image"):
+            packages.Cache(tmp_path / "cache", locked=nothing)
     manifest.write_text("{}")
     with pytest.raises(BankaiError, match="not the manifest of an image"):
         packages.Cache(tmp_path / "cache", locked=manifest)
@@ -457,6 +482,10 @@ def test_refusals_are_a_sentence_and_a_code(
     assert code == 2 and "rpi3 with 3 GiB of RAM" in said
     code, said = refused(capsys, *build, "--board", "rpi3", "--wheel", wheel, "--patches", wheel)
     assert code == 2 and "is not a folder" in said
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    code, said = refused(capsys, *build, "--board", "rpi3", "--wheel", wheel)
+    assert code == 2 and "expected seconds since 1970" in said
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
     insecure = ["--insecure", "--trust", wheel]
     code, said = refused(capsys, *build, "--board", "rpi3", "--wheel", wheel, *insecure)
     assert code == 2 and "contradict" in said

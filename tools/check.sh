@@ -1,13 +1,15 @@
 #!/bin/sh
-# Install what the tests need and run them all: lint, types, C under sanitizers, pytest.
+# Install what the tests need and run them all: lint, types, C under sanitizers, the firmware on
+# emulated chips, pytest.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/environment.sh
 # Only CI: a developer's machine is not given an ssh server for a test that can be skipped.
-environment gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-aarch64-linux-gnu \
-    libc6-dev-arm64-cross qemu-user device-tree-compiler dosfstools erofs-utils mtools \
+environment gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+    qemu-user qemu-system-arm device-tree-compiler dosfstools erofs-utils mtools \
     ${CI:+openssh-server openssh-client iproute2} -- "[test]"
 ruff check .
 ruff format --check .
 mypy
+python -m pip install -q --disable-pip-version-check -r firmware/requirements.txt
 exec pytest "$@"

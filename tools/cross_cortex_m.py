@@ -45,7 +45,7 @@ class Chip:
 
 
 CHIPS = {
-    "m4": Chip("cortex-m4", "fpv4-sp-d16", "mps2-an386", 0, 0x20000000, 4 << 20),
+    "m4": Chip("cortex-m4", "fpv4-sp-d16", "mps2-an386", 0, 0x21000000, 16 << 20),
     "m7": Chip("cortex-m7", "fpv5-d16", "mps2-an500", 0, 0x60000000, 16 << 20),
     "m55": Chip("cortex-m55", "auto", "mps3-an547", 0x10000000, 0x70000000, 16 << 20),
 }
@@ -71,12 +71,19 @@ def compile_one(chip: Chip, source: Path, out: Path, flags: list[str]) -> Path:
     return target
 
 
-def library(chip: Chip, out: Path, optimise: str = "-O2") -> list[Path]:
-    """Objects of the whole core, the kernels for Cortex-M and zcbor."""
+def assembly(chip: Chip, source: Path, *flags: str) -> str:
+    """What the compiler makes of one of the core's sources; its disassembler does not know MVE."""
+    include = ["-isystem", str(zcbor_root() / "include")]
+    command = [GCC, *FLAGS, *chip.flags, *STRICT, "-w", *include, *flags, "-S", str(source)]
+    return subprocess.check_output([*command, "-o", "-"], text=True)
+
+
+def library(chip: Chip, out: Path, optimise: str = "-O2", *more: str) -> list[Path]:
+    """Objects of the whole core, the kernels for Cortex-M and zcbor; `more` are further flags."""
     include = ["-isystem", str(zcbor_root() / "include")]
     rooms = [CORE, KERNELS, KERNELS / "cortex_m"]
     own = sorted(source for room in rooms for source in room.glob("*.c"))
-    flags = [optimise, *STRICT, *include]
+    flags = [optimise, *STRICT, *include, *more]
     objects = [compile_one(chip, source, out, flags) for source in own]
     for source in sorted((zcbor_root() / "src").glob("zcbor_[cde]*.c")):
         objects.append(compile_one(chip, source, out, [optimise, "-w", *include]))

@@ -26,6 +26,11 @@ class EmulatorError(RuntimeError):
     """No emulator, or one that does not start."""
 
 
+def installed() -> bool:
+    """Is there an emulator?"""
+    return shutil.which(QEMU) is not None
+
+
 def stop(machine: str, place: Path) -> bool:
     """End the board's emulator if one runs; was there one?"""
     pid_file = place / f"tty-{machine}.pid"
@@ -58,7 +63,7 @@ def is_qemu(pid: int) -> bool:
 
 def start(machine: str, elf: Path, place: Path) -> Path:
     """Start the board with a program; returns the link to its serial port."""
-    if shutil.which(QEMU) is None:
+    if not installed():
         raise EmulatorError(f"{QEMU} is not installed: apt-get install qemu-system-arm")
     place.mkdir(parents=True, exist_ok=True)
     stop(machine, place)

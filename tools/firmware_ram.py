@@ -1,10 +1,10 @@
 """Print what a firmware's RAM and flash are used for; the firmware's build calls this.
 
-    python tools/firmware_ram.py ELF [CONTEXT]
+    python tools/firmware_ram.py ELF
 
 Sizes come from the linked program; those of KV cache and activations from the model's header by the
 rules of cython_ext/core/bk_state.c for one token at a time. What the device itself says to
-`bench` (memory, deepest stack) is in tests/test_firmware_size.py held against these.
+`bench` (memory, deepest stack) is held against these in tests/test_firmware_build.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ LARGEST = 5  # static objects that are named
 GROUP = 128
 LOOK_UP = {"bk_kernel_dsp", "bk_kernel_mve"}  # kernels with tables, as bk_lut.h says:
 TABLES = 16 * 256 * 2  # bytes for one group of 128 columns
-PANEL = 256  # columns whose tables are kept at a time, unless BK_LUT_PANEL says otherwise
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,11 @@ def cache_and_activations(header: bytes, ctx: int, tables: int) -> tuple[int, in
     return cache, sum(_round64(4 * n) for n in floats) + act
 
 
-def plan(elf: Path, ctx: int, panel: int = PANEL) -> list[tuple[str, int]]:
-    """Lines of the plan: what, and bytes; indented ones are part of the one above."""
+def plan(elf: Path) -> list[tuple[str, int]]:
+    """Lines of the plan: what, and bytes; indented ones are part of the one above.
+
+    Raises KeyError for a program that firmware/build.py has not linked.
+    """
     program = read_program(elf)
     stack = program.size(".stack")
     static = program.size(".data", ".bss")
@@ -110,6 +112,7 @@ def plan(elf: Path, ctx: int, panel: int = PANEL) -> list[tuple[str, int]]:
     rows.append(("memory", memory))
     header = model_header(elf)
     if header:
+        ctx, panel = (program.symbols[f"bk_build_{name}"][0] for name in ("ctx", "panel"))
         tables = 64 + panel // GROUP * TABLES if LOOK_UP & program.symbols.keys() else 0
         cache, activations = cache_and_activations(header, ctx, tables)
         rows += [
@@ -124,13 +127,16 @@ def plan(elf: Path, ctx: int, panel: int = PANEL) -> list[tuple[str, int]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the plan."""
-    if len(arguments) not in (1, 2, 3):
+    """Print the plan; exit codes 0 done, 1 no firmware there, 2 usage."""
+    if len(arguments) != 1:
         print((__doc__ or "").strip(), file=sys.stderr)
         return 2
-    ctx = int(arguments[1]) if len(arguments) > 1 else 48
-    panel = int(arguments[2]) if len(arguments) > 2 else PANEL
-    for name, size in plan(Path(arguments[0]), ctx, panel):
+    try:
+        rows = plan(Path(arguments[0]))
+    except (OSError, KeyError, subprocess.CalledProcessError) as error:
+        print(f"{arguments[0]} is not a linked firmware ({error})", file=sys.stderr)
+        return 1
+    for name, size in rows:
         print(f"{name:38}{size:>11,}")
     return 0
 

@@ -24,8 +24,9 @@ from bankai_edge.shapes import GROUP, GROUP_BYTES, ModelShape
 HERE = Path(__file__).resolve().parent
 COUNTS = (HERE, HERE.parent.parent / "docs")  # installed; in a checkout
 POSITION = 32  # tokens that attention looks back over: the middle of a run of 64
+LEAST_CONTEXT = 48  # tokens: where not even so many fit, no speed is of interest
 SMALL_MODEL_BYTES = 16 << 20  # such a model runs on one core: handing out work costs more
-CORTEX_M = {"Cortex-M4F": "M4F", "Cortex-M7": "M7", "Cortex-M55": "M55"}
+CORTEX_M = {"Cortex-M4F": "m4", "Cortex-M7": "m7", "Cortex-M55": "m55"}  # as counted
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def expect(board: Board, shape: ModelShape, threads: int | None = None) -> Expec
     cpu, memory = board.cpu, board.memory
     if cpu is None or memory is None or not cpu.ipc or not cpu.mhz:
         return None
-    if not fits(board, shape, min(64, shape.context)).ok:
+    if not fits(board, shape, LEAST_CONTEXT).ok:
         return None
     small = board.kind == "linux" and packed_bytes(shape, layout_of(board)) < SMALL_MODEL_BYTES
     if threads is None:
@@ -149,7 +150,8 @@ def cortex_m_instructions(board: Board, shape: ModelShape) -> int | None:
     """Counted instructions of one token of the nano; None for other models and chips."""
     if board.cpu is None or shape.name != "nano":
         return None
-    table = _counts("cortex_m.json").get("instructions per token", {})
-    found = table.get(CORTEX_M.get(board.cpu.name, ""), {})
-    value = found.get(board.cpu.kernel) if isinstance(found, dict) else None
-    return round(value) if value else None
+    tokens = _counts("cortex_m.json").get(f"{CORTEX_M.get(board.cpu.name)} token", {})
+    columns = board.cpu.lookup_columns
+    kernel = board.cpu.kernel + (f", tables of {columns} columns" if columns else "")
+    value = tokens.get(kernel)
+    return None if value is None else int(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,8 +128,6 @@ def build(
     packages and the same model give the same bytes. What only real hardware can prove is untested:
     the command says so for each board.
     """
-    import os
-
     from bankai_edge.image.build import Order, build, check_order
     from bankai_edge.image.packages import Cache
     from bankai_edge.image.packages import cache_folder as users_cache
@@ -138,7 +137,6 @@ def build(
         raise UsageError("--insecure and --trust contradict each other", expected="one of them")
     recipe = recipe_of(board)
     check_fit(recipe, model, ctx, ram)
-    when = os.environ.get("SOURCE_DATE_EPOCH")
     with tempfile.TemporaryDirectory() as name, _bar() as (step, note):
         order = Order(
             recipe=recipe,
@@ -152,7 +150,7 @@ def build(
             keys=keys,
             kernel=kernel,
             data_bytes=data_mib << 20,
-            when=int(when) if when else None,
+            when=_epoch(),
         )
         check_order(order)
         make_store(order.store, model, patches, use, keys)
@@ -183,6 +181,13 @@ def _bytes(text: str) -> int:
     if number[:-1].isdigit() and number[-1:] in units:
         return int(number[:-1]) << units[number[-1]]
     raise UsageError(f"--ram {text!r} is not a size", expected="as in 512MiB or 2GiB")
+
+
+def _epoch() -> int | None:
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text and not (text.isascii() and text.isdigit()):
+        raise UsageError(f"SOURCE_DATE_EPOCH={text}", expected="seconds since 1970")
+    return int(text) if text else None
 
 
 def find_wheel() -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 from bankai_edge.errors import UsageError
 from bankai_edge.image import boot, disk, packages, rootfs
 from bankai_edge.image.packages import Cache
-from bankai_edge.image.programs import require
+from bankai_edge.image.programs import require, versions
 from bankai_edge.image.recipes import FIRMWARE, Recipe
 
 MANIFEST_VERSION = 1
@@ -83,7 +82,7 @@ def build(order: Order, cache: Cache, step: Callable[[str], None] = lambda name:
     check_order(order)
     folder = order.out.absolute().parent
     model_bytes = order.model.stat().st_size
-    disk.check_space(folder, WORK_BYTES + 2 * model_bytes)
+    disk.check_space(folder, WORK_BYTES + 3 * model_bytes)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".bankai-image-") as name:
         return _build(order, cache, step, Path(name))
 
@@ -137,7 +136,8 @@ def _build(order: Order, cache: Cache, step: Callable[[str], None], work: Path) 
     step("model")
     model_image = work / "model.erofs"
     (work / "model").mkdir()
-    _link(order.model, work / "model" / MODEL_NAME)
+    shutil.copyfile(order.model, work / "model" / MODEL_NAME)
+    rootfs.settle(work / "model", when)
     disk.make_erofs(work / "model", model_image, when, compressed=False)
 
     step("boot partition")
@@ -198,13 +198,6 @@ def _add_state(order: Order, folder: Path) -> None:
             shutil.copyfile(key, folder / "keys" / key.name)
 
 
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source.resolve(), target)
-    except OSError:  # on another file system
-        shutil.copyfile(source, target)
-
-
 def _filled(part: disk.Partition, boot_files: Path) -> int:
     if part.name == "boot":
         return rootfs.size_bytes(boot_files.iterdir())
@@ -229,5 +222,6 @@ def _manifest(
         "given": {path.name: packages.sha256(path) for path in files},
         "patches": sorted(path.name for path in (order.store / "patches").iterdir()),
         "parts": [asdict(part) for part in report.parts],
+        "tools": versions(),
         "lock": cache.used().as_json(),
     }

@@ -19,8 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from bankai_edge.errors import BankaiError, IncompatibleError
-from bankai_edge.image.programs import find, run
+from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
+from bankai_edge.image.programs import find, run, versions
+from bankai_edge.image.wheels import wheel_file
 
 ARCHITECTURE = "arm64"
 SUITE = "bookworm"  # Debian 12, whose Python is Raspberry Pi OS's
@@ -94,9 +95,17 @@ class Cache:
             (folder / part).mkdir(parents=True, exist_ok=True)
         self._known = Lock()
         path = locked or folder / LOCK
-        if path.exists() and not update:
-            self._known = _read_lock(path)
+        if locked or (path.exists() and not update):
+            self._known, tools = _read_lock(path)
+            self._compare(tools)
         self._used = Lock()
+
+    def _compare(self, tools: Mapping[str, str]) -> None:
+        here = versions() if tools else {}
+        other = [f"{name} {here.get(name)} and not {tools[name]}" for name in sorted(tools)
+                 if here.get(name) != tools[name]]  # fmt: skip
+        if other:
+            self._say(f"other build tools than the manifest's: {', '.join(other)}")
 
     def used(self) -> Lock:
         """What this build has taken so far."""
@@ -314,15 +323,16 @@ def requirements(wheel: Path) -> list[str]:
 
 def check_wheel(wheel: Path) -> None:
     """Raise IncompatibleError unless `wheel` is this package's for aarch64 and Python 3.11."""
-    name = wheel.name
     if not wheel.is_file():
         raise BankaiError(f"there is no wheel {wheel}")
-    tags = name.removesuffix(".whl").split("-")[2:]
-    right = len(tags) >= 3 and tags[-1].endswith("_aarch64")
-    right = right and (tags[-3] == "cp311" or (tags[-2] == "abi3" and tags[-3] <= "cp311"))
-    if not name.startswith("bankai_edge-") or not right:
+    try:
+        named = wheel_file(wheel)
+        right = named.name == "bankai_edge" and named.serves(PYTHON, "aarch64")
+    except UsageError:
+        right = False
+    if not right:
         raise IncompatibleError(
-            f"{name} is for another machine, Python or package",
+            f"{wheel.name} is for another machine, Python or package",
             expected="bankai_edge-*-cp311-*_aarch64.whl",
             next_step="Build it with tools/build_aarch64.py.",
         )
@@ -343,10 +353,11 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "bankai-edge" / "image"
 
 
-def _read_lock(path: Path) -> Lock:
+def _read_lock(path: Path) -> tuple[Lock, dict[str, str]]:
+    """A manifest's or a cache's lock, and the versions of the tools that a manifest names."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return Lock.from_json(fields.get("lock", fields))
+        return Lock.from_json(fields.get("lock", fields)), dict(fields.get("tools", {}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BankaiError(
             f"{path} is not the manifest of an image ({error})", expected="JSON with its lock"

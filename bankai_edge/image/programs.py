@@ -67,3 +67,16 @@ def run(
         said = (done.stderr.strip() or done.stdout.strip() or "no word why").splitlines()
         raise BankaiError(f"{program} failed with status {done.returncode}: {said[-1]}")
     return done.stdout
+
+
+def versions() -> dict[str, str]:
+    """The versions of what decides over an image's bytes: other ones may make other bytes."""
+    found = {"python": run("python3.11", "-c", "import platform as p; print(p.python_version())")}
+    query = find("dpkg-query")
+    for package in ("device-tree-compiler", "dosfstools", "erofs-utils", "mtools"):
+        found[package] = "unknown"
+        if query:
+            words = [query, "-W", "-f", "${Version}", package]
+            done = subprocess.run(words, capture_output=True, text=True)
+            found[package] = done.stdout or "unknown"
+    return {name: version.strip() for name, version in found.items()}

@@ -1,4 +1,5 @@
-"""What differs from board to board in an image: kernel, device tree, firmware files, modules, UART.
+"""What differs from board to board in an image. boards/*.toml say which files it is made of; here
+stands which kernel modules a board needs, what its firmware is told, and how far that is proven.
 
 Module lists are in no special order (what a module depends on is loaded before it), and a module
 that the kernel has built in needs no mention. `early` ones are in the initramfs: without them the
@@ -7,14 +8,12 @@ root is not found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bankai_edge import boards
 from bankai_edge.errors import UsageError
 
-KERNEL = "linux-image-arm64"
-BACKPORT = f"{KERNEL}/bookworm-backports"
 FIRMWARE = "raspi-firmware"
-_VIDEOCORE_3 = ("bootcode.bin", "start.elf", "fixup.dat")  # run by the boot ROM, before the kernel
 _PI_EARLY = ("bcm2835", "sdhci-iproc")
 _PI_LATE = ("raspberrypi-cpufreq", "bcm2835-rng", "bcm2835_wdt")
 _PI_USB_NETWORK = ("dwc2", "phy-generic", "smsc95xx", "lan78xx")
@@ -26,20 +25,24 @@ UART0_PINS = "/soc/gpio@7e200000/uart0_gpio14"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One board's part of an image. `console` takes the kernel's words, never the agent's UART."""
+    """One board's part of an image. `console` takes the kernel's words, never the agent's UART.
+
+    The first group is this module's, the second the board's own file.
+    """
 
     board: str
     status: str  # how far this recipe has been proven
-    kernel: str = KERNEL  # a package name, as apt takes it
-    firmware: tuple[str, ...] = ()  # files of raspi-firmware that the boot ROM or EEPROM asks for
-    device_trees: tuple[str, ...] = ()  # below the kernel's folder of device trees
     free_pl011: bool = False  # take the PL011 from Bluetooth and give it the header's pins
     early: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     network: tuple[str, ...] = ()
-    uart: str = "ttyAMA0"
-    console: tuple[str, ...] = ("tty1",)
     config_txt: tuple[str, ...] = ()
+
+    kernel: str = ""  # a package name, as apt takes it
+    firmware: tuple[str, ...] = ()  # files of raspi-firmware that the boot ROM or EEPROM asks for
+    device_trees: tuple[str, ...] = ()  # below the kernel's folder of device trees
+    uart: str = ""
+    console: tuple[str, ...] = ()
 
 
 _CONFIG = (
@@ -62,54 +65,39 @@ RECIPES = {
             status="booted under QEMU",
             early=("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console"),
             network=("virtio_net",),
-            console=("hvc0",),
         ),
         Recipe(
             board="rpi3",
             status=_EMULATED,
-            firmware=_VIDEOCORE_3,
-            device_trees=tuple(
-                f"broadcom/bcm2837-rpi-3-{which}.dtb" for which in ("b", "b-plus", "a-plus")
-            ),
             free_pl011=True,
             early=_PI_EARLY,
             late=(*_PI_LATE, "bcm2835_thermal"),
             network=_PI_USB_NETWORK,
-            console=("tty1", "ttyS1,115200"),
             config_txt=_CONFIG,
         ),
         Recipe(
             board="rpi-zero2w",
             status=_BY_RECIPE,
-            firmware=_VIDEOCORE_3,
-            device_trees=("broadcom/bcm2837-rpi-zero-2-w.dtb",),
             free_pl011=True,
             early=_PI_EARLY,
             late=(*_PI_LATE, "bcm2835_thermal"),
-            console=("tty1", "ttyS1,115200"),
             config_txt=_CONFIG,
         ),
         Recipe(
             board="rpi4",
             status=_BY_RECIPE,
-            firmware=("start4.elf", "fixup4.dat"),
-            device_trees=("broadcom/bcm2711-rpi-4-b.dtb", "broadcom/bcm2711-rpi-400.dtb"),
             free_pl011=True,
             early=(*_PI_EARLY, "fixed", "gpio-regulator", "reset-raspberrypi"),
             late=(*_PI_LATE, "bcm2711_thermal", "iproc-rng200"),
             network=("genet", "mdio-bcm-unimac", "broadcom"),
-            console=("tty1", "ttyS1,115200"),
             config_txt=_CONFIG,
         ),
         Recipe(
             board="rpi5",
-            status="never booted, in QEMU neither, which has no such board; Debian's backported "
-            "kernel, agent on the three-pin debug UART",
-            kernel=BACKPORT,
-            device_trees=("broadcom/bcm2712-rpi-5-b.dtb",),
+            status="never booted, in QEMU neither, which has no such board; the agent is on the "
+            "three-pin debug UART",
             early=("sdhci-brcmstb", "fixed", "gpio-regulator"),
             late=("raspberrypi-cpufreq", "bcm2835_wdt", "iproc-rng200"),
-            uart="ttyAMA10",
             config_txt=_CONFIG,
         ),
     )
@@ -117,10 +105,18 @@ RECIPES = {
 
 
 def recipe_of(board: str) -> Recipe:
-    """The recipe of a board; raises UsageError that lists those that there are."""
-    try:
-        return RECIPES[board]
-    except KeyError:
+    """The recipe of a board; raises UsageError that lists the boards that have one."""
+    recipe = RECIPES.get(board)
+    files = boards.find(board).image if recipe else None
+    if recipe is None or files is None:
         raise UsageError(
             f"no image is known for the board {board!r}", expected=f"one of: {', '.join(RECIPES)}"
-        ) from None
+        )
+    return replace(
+        recipe,
+        kernel=files.kernel,
+        firmware=files.firmware,
+        device_trees=files.device_trees,
+        uart=files.uart,
+        console=files.console,
+    )

@@ -115,14 +115,14 @@ def gather(
             ]
         found = [own if own and name == own.name else folder / name for name in names]
     else:
-        digest = hashlib.sha256(own.read_bytes()).hexdigest() if own else ""
-        key = json.dumps([digest or wanted, extra, python, machine, NEWEST_GLIBC])
+        needs = _requirements(own) if own else [wanted]
+        key = json.dumps([needs, extra, python, machine, NEWEST_GLIBC])
         kept = cache() / hashlib.sha256(key.encode()).hexdigest()[:24]
         if refresh:
             shutil.rmtree(kept, ignore_errors=True)
         if not kept.is_dir():
-            _fetch(wanted, python, machine, kept)
-        found = sorted(kept.glob("*.whl"))
+            _fetch(wanted, python, machine, kept, leave_out=own.name if own else "")
+        found = [*([own] if own else []), *sorted(kept.glob("*.whl"))]
     for wheel in map(wheel_file, found):
         if not wheel.serves(python, machine):
             raise IncompatibleError(f"{wheel.path.name} does not serve {python} on {machine}")
@@ -140,8 +140,19 @@ def cache() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "bankai-edge" / "wheels"
 
 
-def _fetch(wanted: str, python: str, machine: str, kept: Path) -> None:
-    """Fill a cache folder whole, or leave none."""
+def _requirements(own: Path) -> list[str]:
+    """What a wheel says that it needs; raises IncompatibleError for a damaged one."""
+    try:
+        with zipfile.ZipFile(own) as archive:
+            name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+            lines = archive.read(name).decode().splitlines()
+    except (OSError, zipfile.BadZipFile, StopIteration, UnicodeDecodeError) as error:
+        raise IncompatibleError(f"{own} is no wheel ({error})") from error
+    return sorted(line for line in lines if line.startswith(("Requires-Dist:", "Provides-Extra:")))
+
+
+def _fetch(wanted: str, python: str, machine: str, kept: Path, *, leave_out: str) -> None:
+    """Fill a cache folder whole, or leave none; `leave_out` is a wheel that is at hand already."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=kept.parent))
@@ -151,7 +162,9 @@ def _fetch(wanted: str, python: str, machine: str, kept: Path) -> None:
             next_step="Name another cache with XDG_CACHE_HOME, or give the wheels with --wheels.",
         ) from error
     try:
-        _download(wanted, python, machine, None, scratch)
+        for path in _download(wanted, python, machine, None, scratch):
+            if path.name == leave_out:
+                path.unlink()
         scratch.rename(kept)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

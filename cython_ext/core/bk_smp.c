@@ -46,6 +46,11 @@ uint32_t bk_smp_now(const bk_smp *s) {
     return s->hooks->clock_ms ? s->hooks->clock_ms(s->self) : 0;
 }
 
+bool bk_smp_same_name(const char *a, const char *b) {
+    while (*a && *a == *b) a++, b++;
+    return *a == *b;
+}
+
 bool bk_smp_name_ok(const char *name, size_t n) {
     if (n == 0 || n > BK_NAME_MAX) return false;
     for (size_t i = 0; i < n; i++) {

@@ -2,61 +2,36 @@
 #include "bk_error.h"
 #include "bk_smp_wire.h"
 
-typedef struct {
-    const char *name, *text;
-    uint8_t fs;  /* group 8's number, for stock clients */
-    uint8_t smp; /* v1's number */
-} entry;
-
-enum { FS_UNKNOWN = 1, FS_NAME = 2, FS_NOT_FOUND = 3, FS_READ = 7, FS_DELETE = 9, FS_WRITE = 10,
-       FS_OFFSET = 12, FS_HASH = 13, FS_READ_ONLY = 15 };
-enum { UNKNOWN = 1, NOMEM = 2, INVALID = 3, TIMED_OUT = 4, NOENT = 5, STATE = 6, NOTSUP = 8,
-       CORRUPT = 9, BUSY = 10, ACCESS = 11 };
-
-static const entry ours[BK_RC_COUNT] = {
-    [BK_RC_OK] = {"OK", "done", 0, 0},
-    [BK_RC_INTERNAL] = {"INTERNAL", "the device failed inside; its log says why",
-                        FS_UNKNOWN, UNKNOWN},
-    [BK_RC_NO_SUCH_PATCH] = {"NO_SUCH_PATCH", "no patch of that name is stored",
-                             FS_NOT_FOUND, NOENT},
-    [BK_RC_WRONG_MODEL] = {"WRONG_MODEL", "the patch was made for another model",
-                           FS_WRITE, INVALID},
-    [BK_RC_UNBOUND] = {"UNBOUND", "the patch names no model", FS_WRITE, INVALID},
-    [BK_RC_BAD_CRC] = {"BAD_CRC",
-                       "the weights to be flipped are not those the patch was made for",
-                       FS_WRITE, CORRUPT},
-    [BK_RC_MALFORMED] = {"MALFORMED", "the file is not a patch, or is damaged",
-                         FS_WRITE, CORRUPT},
-    [BK_RC_VERSION] = {"VERSION", "the patch has a format version that the device does not read",
-                       FS_WRITE, NOTSUP},
-    [BK_RC_RANGE] = {"RANGE", "the patch names a layer, projection, row or bit that the model lacks",
-                     FS_WRITE, INVALID},
-    [BK_RC_BAD_NAME] = {"BAD_NAME", "a name must match [a-z0-9][a-z0-9._-]{0,31}",
-                        FS_NAME, INVALID},
-    [BK_RC_TOO_LARGE] = {"TOO_LARGE", "the file exceeds what the device takes", FS_WRITE, NOMEM},
-    [BK_RC_NO_SPACE] = {"NO_SPACE", "the store is full", FS_WRITE, NOMEM},
-    [BK_RC_BUSY] = {"BUSY", "the device is busy with another upload or prompt", FS_WRITE, BUSY},
-    [BK_RC_NOT_SUPPORTED] = {"NOT_SUPPORTED", "the device cannot do that", FS_UNKNOWN, NOTSUP},
-    [BK_RC_CONTEXT] = {"CONTEXT", "the prompt is longer than the context", FS_UNKNOWN, NOMEM},
-    [BK_RC_IO] = {"IO", "reading or writing the store failed", FS_UNKNOWN, UNKNOWN},
-    [BK_RC_SIGNATURE] = {"SIGNATURE", "a signature is absent, wrong or not trusted",
-                         FS_WRITE, ACCESS},
-    [BK_RC_CANARY] = {"CANARY", "the patch failed its own probes", FS_WRITE, STATE},
-    [BK_RC_TIMEOUT] = {"TIMEOUT", "the operation took too long", FS_UNKNOWN, TIMED_OUT},
-    [BK_RC_BAD_ARGUMENT] = {"BAD_ARGUMENT", "an argument is missing or makes no sense",
-                            FS_UNKNOWN, INVALID},
-    [BK_RC_BAD_OFFSET] = {"BAD_OFFSET", "an offset lies beyond the end of the file",
-                          FS_OFFSET, INVALID},
-    [BK_RC_BAD_HASH] = {"BAD_HASH", "the bytes received do not have the hash announced",
-                        FS_WRITE, CORRUPT},
-    [BK_RC_HASH_TYPE] = {"HASH_TYPE", "the device does not know that hash", FS_HASH, NOTSUP},
-    [BK_RC_LIMIT] = {"LIMIT", "more patches than the device can hold active", FS_WRITE, NOMEM},
-    [BK_RC_ACTIVE] = {"ACTIVE", "the patch is active: deactivate it first", FS_WRITE, STATE},
-    [BK_RC_NO_PREVIOUS] = {"NO_PREVIOUS", "there is no previous set to return to",
-                           FS_UNKNOWN, STATE},
-    [BK_RC_READ_ONLY] = {"READ_ONLY", "the store is read-only", FS_READ_ONLY, ACCESS},
-    [BK_RC_DOWNGRADE] = {"DOWNGRADE", "the device has had a newer patch of that name",
-                         FS_WRITE, ACCESS},
+static const char *const ours[BK_RC_COUNT][2] = {
+    [BK_RC_OK] = {"OK", "done"},
+    [BK_RC_INTERNAL] = {"INTERNAL", "the device failed inside; its log says why"},
+    [BK_RC_NO_SUCH_PATCH] = {"NO_SUCH_PATCH", "no patch of that name is stored"},
+    [BK_RC_WRONG_MODEL] = {"WRONG_MODEL", "the patch was made for another model"},
+    [BK_RC_UNBOUND] = {"UNBOUND", "the patch names no model"},
+    [BK_RC_BAD_CRC] = {"BAD_CRC", "the weights to be flipped are not those the patch was made for"},
+    [BK_RC_MALFORMED] = {"MALFORMED", "the file is not a patch, or is damaged"},
+    [BK_RC_VERSION] = {"VERSION", "the patch has a format version that the device does not read"},
+    [BK_RC_RANGE] = {"RANGE",
+                     "the patch names a layer, projection, row or bit that the model lacks"},
+    [BK_RC_BAD_NAME] = {"BAD_NAME", "a name must match [a-z0-9][a-z0-9._-]{0,31}"},
+    [BK_RC_TOO_LARGE] = {"TOO_LARGE", "the file exceeds what the device takes"},
+    [BK_RC_NO_SPACE] = {"NO_SPACE", "the store is full"},
+    [BK_RC_BUSY] = {"BUSY", "the device is busy with another upload or prompt"},
+    [BK_RC_NOT_SUPPORTED] = {"NOT_SUPPORTED", "the device cannot do that"},
+    [BK_RC_CONTEXT] = {"CONTEXT", "the prompt is longer than the context"},
+    [BK_RC_IO] = {"IO", "reading or writing the store failed"},
+    [BK_RC_SIGNATURE] = {"SIGNATURE", "a signature is absent, wrong or not trusted"},
+    [BK_RC_CANARY] = {"CANARY", "the patch failed its own probes"},
+    [BK_RC_TIMEOUT] = {"TIMEOUT", "the operation took too long"},
+    [BK_RC_BAD_ARGUMENT] = {"BAD_ARGUMENT", "an argument is missing or makes no sense"},
+    [BK_RC_BAD_OFFSET] = {"BAD_OFFSET", "an offset lies beyond the end of the file"},
+    [BK_RC_BAD_HASH] = {"BAD_HASH", "the bytes received do not have the hash announced"},
+    [BK_RC_HASH_TYPE] = {"HASH_TYPE", "the device does not know that hash"},
+    [BK_RC_LIMIT] = {"LIMIT", "more patches than the device can hold active"},
+    [BK_RC_ACTIVE] = {"ACTIVE", "the patch is active: deactivate it first"},
+    [BK_RC_NO_PREVIOUS] = {"NO_PREVIOUS", "there is no previous set to return to"},
+    [BK_RC_READ_ONLY] = {"READ_ONLY", "the store is read-only"},
+    [BK_RC_DOWNGRADE] = {"DOWNGRADE", "the device has had a newer patch of that name"},
 };
 
 /* What other groups' numbers mean, for a host that shows them. */
@@ -110,7 +85,7 @@ static const char *describe(int group, int rc, int what) {
     if (rc < 0) return none;
     if (group == BK_SMP_GROUP_BK) {
         if (rc >= BK_RC_COUNT) return none;
-        return what ? ours[rc].text : ours[rc].name;
+        return ours[rc][what];
     }
     if (group == BK_SMP_GROUP_FS) {
         return rc < (int)(sizeof fs_errors / sizeof fs_errors[0]) ? fs_errors[rc][what] : none;
@@ -132,12 +107,50 @@ const char *bk_rc_text(int group, int rc) {
     return describe(group, rc, 1);
 }
 
+enum { FS_UNKNOWN = 1, FS_NAME = 2, FS_NOT_FOUND = 3, FS_READ = 7, FS_DELETE = 9, FS_WRITE = 10,
+       FS_OFFSET = 12, FS_HASH = 13, FS_READ_ONLY = 15 };
+enum { UNKNOWN = 1, NOMEM = 2, INVALID = 3, TIMED_OUT = 4, NOENT = 5, STATE = 6, NOTSUP = 8,
+       CORRUPT = 9, BUSY = 10, ACCESS = 11 };
+
+/* Our errors' nearest relatives: in group 8, for stock clients, and in v1. Not beside the sentences,
+ * so that a device which only answers has none of those. */
+static const uint8_t relatives[BK_RC_COUNT][2] = {
+    [BK_RC_OK] = {0, 0},
+    [BK_RC_INTERNAL] = {FS_UNKNOWN, UNKNOWN},
+    [BK_RC_NO_SUCH_PATCH] = {FS_NOT_FOUND, NOENT},
+    [BK_RC_WRONG_MODEL] = {FS_WRITE, INVALID},
+    [BK_RC_UNBOUND] = {FS_WRITE, INVALID},
+    [BK_RC_BAD_CRC] = {FS_WRITE, CORRUPT},
+    [BK_RC_MALFORMED] = {FS_WRITE, CORRUPT},
+    [BK_RC_VERSION] = {FS_WRITE, NOTSUP},
+    [BK_RC_RANGE] = {FS_WRITE, INVALID},
+    [BK_RC_BAD_NAME] = {FS_NAME, INVALID},
+    [BK_RC_TOO_LARGE] = {FS_WRITE, NOMEM},
+    [BK_RC_NO_SPACE] = {FS_WRITE, NOMEM},
+    [BK_RC_BUSY] = {FS_WRITE, BUSY},
+    [BK_RC_NOT_SUPPORTED] = {FS_UNKNOWN, NOTSUP},
+    [BK_RC_CONTEXT] = {FS_UNKNOWN, NOMEM},
+    [BK_RC_IO] = {FS_UNKNOWN, UNKNOWN},
+    [BK_RC_SIGNATURE] = {FS_WRITE, ACCESS},
+    [BK_RC_CANARY] = {FS_WRITE, STATE},
+    [BK_RC_TIMEOUT] = {FS_UNKNOWN, TIMED_OUT},
+    [BK_RC_BAD_ARGUMENT] = {FS_UNKNOWN, INVALID},
+    [BK_RC_BAD_OFFSET] = {FS_OFFSET, INVALID},
+    [BK_RC_BAD_HASH] = {FS_WRITE, CORRUPT},
+    [BK_RC_HASH_TYPE] = {FS_HASH, NOTSUP},
+    [BK_RC_LIMIT] = {FS_WRITE, NOMEM},
+    [BK_RC_ACTIVE] = {FS_WRITE, STATE},
+    [BK_RC_NO_PREVIOUS] = {FS_UNKNOWN, STATE},
+    [BK_RC_READ_ONLY] = {FS_READ_ONLY, ACCESS},
+    [BK_RC_DOWNGRADE] = {FS_WRITE, ACCESS},
+};
+
 int bk_rc_as_fs(int rc) {
-    return rc >= 0 && rc < BK_RC_COUNT ? ours[rc].fs : FS_UNKNOWN;
+    return rc >= 0 && rc < BK_RC_COUNT ? relatives[rc][0] : FS_UNKNOWN;
 }
 
 int bk_rc_as_smp(int rc) {
-    return rc >= 0 && rc < BK_RC_COUNT ? ours[rc].smp : UNKNOWN;
+    return rc >= 0 && rc < BK_RC_COUNT ? relatives[rc][1] : UNKNOWN;
 }
 
 bk_rc bk_rc_from_error(int error) {

@@ -53,12 +53,12 @@ typedef struct {
     bk_store_set active, previous;
     uint32_t failed_starts; /* starts with this set that were counted and not settled */
     bool read_only;         /* no change can be made until the next mount */
-    uint32_t generation;    /* sectors opened so far: each was erased generation / n_sectors times */
+    uint32_t generation;    /* of the head; so many sectors were opened, all in turn */
     /* From here on the store's own. */
     bool uploading;
     uint32_t upload_at, upload_size, upload_off;
     bk_store_stream upload;
-    uint32_t next_id;
+    uint32_t next_id, newest; /* generation of any sector, the head's or of one that does not count */
     uint32_t state_at, sequences_at, sequences_bytes; /* in flash->base, of the newest state */
     uint32_t pos;                                     /* in the head sector; its end: closed */
     uint8_t ring[BK_STORE_MAX_SECTORS];               /* the next to be erased first, head last */

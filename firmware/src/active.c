@@ -62,20 +62,33 @@ void bk_active_note(bk_active *a, const char *text) {
 
 /* ---- loading ------------------------------------------------------------------------------ */
 
+typedef struct {
+    const char *name;
+    const uint8_t *bytes; /* NULL: they are gone */
+    uint32_t n;
+} file;
+
+static file find_file(const bk_active *a, bk_store_id id) {
+    const bk_store_patch *p = bk_store_by_id(a->store, id);
+    if (id == BK_ACTIVE_PENDING)
+        return (file){a->pending, bk_store_pending(a->store), a->pending_bytes};
+    return p ? (file){p->name, bk_store_bytes(a->store, p), p->size} : (file){"?", NULL, 0};
+}
+
 int bk_active_load(bk_active *a, bk_store_id id, bk_patch *patch, bk_say *why) {
-    const bk_store_patch *stored = bk_store_by_id(a->store, id);
-    const uint8_t *bytes = id == BK_ACTIVE_PENDING ? bk_store_pending(a->store)
-                           : stored      ? bk_store_bytes(a->store, stored)
-                                         : NULL;
-    const char *name = bk_active_name(a, id);
-    if (!bytes) {
+    file f = find_file(a, id);
+    if (!f.bytes) {
         bk_say_text(why, "the file of ");
-        bk_say_text(why, name);
+        bk_say_text(why, f.name);
         bk_say_text(why, " is gone");
         return BK_RC_IO;
     }
-    return bk_gate_open(name, bytes, id == BK_ACTIVE_PENDING ? a->pending_bytes : stored->size, patch, why,
-                        NULL);
+    char text[BK_SMP_DETAIL_MAX + 1];
+    bk_say warning;
+    bk_say_start(&warning, text, sizeof text);
+    int rc = bk_gate_open(f.name, f.bytes, f.n, patch, why, &warning);
+    if (warning.n) bk_active_note(a, text);
+    return rc;
 }
 
 static int load_set(bk_active *a, const bk_store_set *set, bk_patch *patches, bk_say *why) {
@@ -90,7 +103,7 @@ static void point_at(members m, const bk_patch *patches) {
     for (uint32_t i = 0; i < BK_MAX_ACTIVE; i++) m[i] = &patches[i];
 }
 
-/* The board starts anew, from what the store holds: nothing else brings weights and store in step. */
+/* Start anew from what the store holds: nothing else brings weights and store in step. */
 static _Noreturn void give_up(bk_active *a, const char *why) {
     bk_active_note(a, why);
     bk_port_reset();
@@ -136,15 +149,22 @@ static bool speaks(bk_active *a) {
 
 /* ---- in place ----------------------------------------------------------------------------- */
 
+/* A set that was let in before: its signatures are not asked again. */
+static int reload(const bk_active *a, const bk_store_set *set, bk_patch *patches) {
+    int rc = BK_OK;
+    for (uint32_t i = 0; i < set->n && !rc; i++) {
+        file f = find_file(a, set->ids[i]);
+        rc = f.bytes ? bk_gate_reopen(f.bytes, f.n, &patches[i]) : BK_ERR_MISSING;
+    }
+    return rc;
+}
+
 static bool in_place(const bk_active *a) { return a->session->model.writable; }
 
 static void unload(bk_active *a, bool on) {
     members m;
-    char text[BK_SMP_DETAIL_MAX + 1];
-    bk_say ignored;
     if (!in_place(a) || !a->set.n) return;
-    bk_say_start(&ignored, text, sizeof text);
-    int rc = load_set(a, &a->set, a->was, &ignored);
+    int rc = reload(a, &a->set, a->was);
     point_at(m, a->was);
     bk_model *model = &a->session->model;
     if (!rc) {
@@ -182,8 +202,8 @@ static int apply_in_place(bk_active *a, const bk_store_set *wanted, bk_say *why)
     members was, now;
     int rc = load_set(a, wanted, a->now, why);
     if (rc) return rc;
-    rc = load_set(a, &a->set, a->was, why);
-    if (rc) return rc;
+    if (reload(a, &a->set, a->was))
+        give_up(a, "the active set is damaged: the device starts anew without it");
     point_at(was, a->was);
     point_at(now, a->now);
     int error = bk_patch_swap(&a->session->model, was, a->set.n, now, wanted->n, false);
@@ -271,10 +291,10 @@ static int ailment(bk_active *a, bk_say *why) {
     if (!s->runs || (slot && !slot->probes)) return BK_RC_OK;
     bk_health h;
     bk_health_start(&h);
+    if (reload(a, &a->set, a->now)) return BK_RC_IO;
     for (uint32_t i = 0; i < a->set.n; i++) {
-        bk_patch *p = &a->now[i];
-        int rc = bk_active_load(a, a->set.ids[i], p, why);
-        if (!rc) rc = bk_health_ask(&h, s, bk_active_name(a, a->set.ids[i]), p, why);
+        const char *name = bk_active_name(a, a->set.ids[i]);
+        int rc = bk_health_ask(&h, s, name, &a->now[i], why);
         if (rc) return rc;
     }
     if (h.asked < h.all) {

@@ -44,7 +44,8 @@ int bk_answer_start(bk_answer *a, const char *prompt, size_t n, uint32_t max_tok
         return BK_RC_BUSY;
     }
     int32_t tokens = bk_talk_start(s, &s->talks[0], prompt, n, max_tokens);
-    if (tokens <= 0 || (uint32_t)tokens >= s->state.ctx) return bk_answer_refuse_prompt(tokens, why);
+    if (tokens <= 0 || (uint32_t)tokens >= s->state.ctx)
+        return bk_answer_refuse_prompt(tokens, why);
     *a = (bk_answer){.session = s, .start_ns = bk_port_ns()};
     return BK_RC_OK;
 }

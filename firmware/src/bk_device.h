@@ -48,7 +48,21 @@ int bk_device_bench(bk_device *d, bk_facts *f);
 /* Entry `index` of the stored patches by name; NULL after the last. */
 const bk_store_patch *bk_device_at(const bk_device *d, uint32_t index);
 
+/* Is a patch of that name in the active set? Its bytes may be others than those stored. */
+bool bk_device_has_active(const bk_device *d, const char *name);
+
 /* SHA-256 over the logits [tokens, vocab] of every position of a text, from an empty cache. */
 int bk_device_logits(bk_device *d, const char *text, size_t n, uint8_t digest[32]);
+
+/* For the device's own files: a fresh sentence in `detail`; one of three parts, returning rc; the
+ * stored patch of a name, with the sentence when there is none; how many are listed. */
+bk_say bk_device_say(bk_device *d);
+int bk_device_refuse(bk_device *d, int rc, const char *before, const char *what,
+                     const char *after);
+const bk_store_patch *bk_device_find(bk_device *d, const char *name);
+uint32_t bk_device_count(const bk_device *d);
+#ifndef BK_SWITCHER
+bk_str bk_device_model_name(const bk_device *d);
+#endif
 
 #endif

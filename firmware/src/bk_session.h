@@ -16,12 +16,6 @@
 #include "bk_say.h"
 #include "bk_utf8.h"
 
-/* Memory for the overlay of an active set (and the one before it, as long as both fit); a set that
- * needs more is refused. */
-#ifndef BK_OVERLAY_BYTES
-#define BK_OVERLAY_BYTES 12288
-#endif
-
 enum { BK_STOPS = 3, BK_TALKS = 2 };
 
 typedef struct {
@@ -41,9 +35,10 @@ typedef struct {
     uint8_t *out;    /* [bk_talk_room] text of a probe's answer */
     uint8_t *answer; /* [answer_cap] text for the talk that a host reads */
     size_t answer_cap;
-    uint8_t *overlay; /* [overlay_bytes], 8-byte aligned */
+    uint8_t *overlay; /* [overlay_bytes] all that is left, 8-byte aligned; a set that needs more is
+                       * refused */
     size_t overlay_bytes;
-    size_t used_bytes;       /* of the board's memory, the overlay's included */
+    size_t used_bytes;       /* of the board's memory, by all but overlays */
     int32_t stops[BK_STOPS]; /* tokens that end an answer; -1: none */
     bk_talk talks[BK_TALKS]; /* the host's, and the patches' own probes */
     const bk_talk *cached;   /* whose tokens the KV cache holds */

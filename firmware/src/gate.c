@@ -10,7 +10,6 @@
 #endif
 
 static void sentence(bk_say *s, const char *name, const char *rest) {
-    if (!s) return;
     bk_say_text(s, name);
     bk_say_text(s, rest);
 }
@@ -111,6 +110,12 @@ int bk_gate_open(const char *name, const uint8_t *file, size_t n, bk_patch *patc
         return BK_RC_VERSION;
     }
     return refusal("", name, patch, rc, why);
+}
+
+int bk_gate_reopen(const uint8_t *file, size_t n, bk_patch *patch) {
+    bk_cose envelope = {.payload = {file, n}};
+    int rc = bk_cose_is(file, n) ? bk_cose_open(file, n, &envelope) : BK_OK;
+    return rc ? rc : bk_patch_parse(envelope.payload.p, envelope.payload.n, patch);
 }
 
 int bk_gate_refuse_older(const bk_store *store, const char *name, const bk_patch *patch,

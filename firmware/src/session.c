@@ -108,9 +108,8 @@ void bk_session_open(bk_session *s, const bk_board *board, bk_say *why) {
     }
     size_t left = a.size - a.used;
     s->overlay_bytes = board->writable || left < 64 ? 0 : (left - 64) & ~(size_t)63;
-    if (s->overlay_bytes > BK_OVERLAY_BYTES) s->overlay_bytes = BK_OVERLAY_BYTES;
-    s->overlay = piece(&a, s->overlay_bytes);
     s->used_bytes = a.used;
+    s->overlay = piece(&a, s->overlay_bytes);
     find_stops(s);
     s->runs = true;
 }
@@ -136,7 +135,7 @@ void bk_session_forget(bk_session *s) {
 
 int32_t bk_session_encode(bk_session *s, const char *text, size_t n, int32_t *tokens,
                           uint32_t cap) {
-    bk_session_forget(s); /* its memory is the scratch: a token a byte at most, then the encoder's */
+    bk_session_forget(s); /* its memory takes a token a byte at most, then the encoder's own */
     size_t bytes = cache_bytes(&s->model, s->state.ctx), ids = (n + 1) * sizeof(int32_t);
     if (bytes < ids) return BK_ERR_CONTEXT;
     int32_t *all = (int32_t *)(void *)s->state.k;

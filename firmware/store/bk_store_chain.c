@@ -10,7 +10,7 @@ static bool sealed(const bk_flash *f, uint32_t end) {
 bk_log_chain bk_log_walk(const bk_flash *f, uint32_t sector, uint32_t generation) {
     uint32_t step = bk_log_head_bytes(f), at = sector * f->sector_bytes + step;
     uint32_t limit = (sector + 1) * f->sector_bytes;
-    bk_log_chain chain = {.end = at};
+    bk_log_chain chain = {.end = at, .settled = true};
     bk_log_head head;
     bool hole = false; /* what a mount left out; never two in a row */
     while (at < limit) {
@@ -52,22 +52,27 @@ static void ring_insert(bk_store *s, uint32_t *generations, uint32_t n, uint32_t
     s->ring[n] = (uint8_t)sector;
 }
 
-/* The ring in order of age; a sector without a whole state has none. Returns the head's chain. */
+/* The ring in order of age; a sector without a whole state has none. Returns the head's chain. It
+ * is not settled either when a sector that was opened later has a state that may read well next
+ * time. */
 static bk_log_chain order_ring(bk_store *s) {
-    uint32_t generations[BK_STORE_MAX_SECTORS];
-    bk_log_chain newest = {0};
+    uint32_t generations[BK_STORE_MAX_SECTORS], doubtful = 0;
+    bk_log_chain head = {.settled = true};
     for (uint32_t i = 0; i < s->flash->n_sectors; i++) {
         uint32_t generation = bk_log_generation(s->flash, i);
-        bk_log_chain chain = {0};
+        bk_log_chain chain = {.settled = true};
         if (generation) chain = bk_log_walk(s->flash, i, generation);
+        if (generation > s->newest) s->newest = generation;
+        if (!chain.settled && generation > doubtful) doubtful = generation;
         if (!chain.state_at) generation = 0;
-        if (generation >= s->generation && generation) {
+        if (generation && generation >= s->generation) {
             s->generation = generation;
-            newest = chain;
+            head = chain;
         }
         ring_insert(s, generations, i, i, generation);
     }
-    return newest;
+    if (doubtful > s->generation) head.settled = false;
+    return head;
 }
 
 static bool needed(const bk_store *s, uint32_t sector) {
@@ -104,7 +109,7 @@ int bk_store_mount(bk_store *s, const bk_flash *flash) {
     s->read_only = false;
     if (chain.clean) s->pos = chain.end + bk_log_head_bytes(flash);
     if (s->pos > limit) s->pos = limit;
-    if (chain.state_at && !chain.settled && bk_log_advance(s, &none)) {
+    if (!chain.settled && bk_log_advance(s, &none)) {
         s->read_only = true;
         return BK_RC_IO;
     }

@@ -17,7 +17,8 @@
  *   - a head spans two units at least, and its CRC lies in the last;
  *   - a state counts when its CRC is right; without a seal the CRC itself may be such a unit, so a
  *     mount that finds a last state without one, or torn, writes what it has read, be it the new
- *     state or the old, anew into another sector before anybody sees it;
+ *     state or the old, anew into another sector, of a higher generation than any, before anybody
+ *     sees it;
  *   - after a mount the head is appended to only if it ends with a sealed state and is blank behind
  *     it, and then one head's length further on, since the first blank unit may be such a unit.
  */

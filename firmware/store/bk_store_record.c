@@ -42,7 +42,8 @@ static bool parse_head(const bk_flash *f, uint32_t at, uint32_t generation, bk_l
 uint32_t bk_log_generation(const bk_flash *f, uint32_t sector) {
     bk_log_head head;
     bool ok = parse_head(f, sector * f->sector_bytes, 0, &head);
-    return ok && head.type == BK_LOG_SECTOR && head.length == f->sector_bytes ? head.number : 0;
+    ok = ok && head.type == BK_LOG_SECTOR && head.length == f->sector_bytes;
+    return ok && head.number != UINT32_MAX ? head.number : 0;
 }
 
 bool bk_log_read_head(const bk_flash *f, uint32_t at, uint32_t generation, bk_log_head *head) {

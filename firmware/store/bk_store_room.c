@@ -9,12 +9,12 @@
 typedef struct {
     uint32_t at[BK_STORE_MAX_PATCHES + 1]; /* of the patches' records */
     uint8_t ring[BK_STORE_MAX_SECTORS];
-    uint32_t pos, generation;
+    uint32_t pos, generation, newest;
     bool dry; /* change nothing but this plan */
 } plan;
 
 static plan plan_of(const bk_store *s, bool dry) {
-    plan p = {.pos = s->pos, .generation = s->generation, .dry = dry};
+    plan p = {.pos = s->pos, .generation = s->generation, .newest = s->newest, .dry = dry};
     for (uint32_t i = 0; i < s->n_patches; i++)
         p.at[i] = bk_log_patch_at(s->flash, &s->patches[i]);
     memcpy(p.ring, s->ring, sizeof p.ring);
@@ -81,8 +81,9 @@ static void fill_head(const bk_store *s, plan *p) {
 static int open_first(const bk_store *s, plan *p) {
     const bk_flash *f = s->flash;
     uint32_t n = f->n_sectors, at = p->ring[0] * f->sector_bytes;
-    bk_log_head head = {BK_LOG_SECTOR, ++p->generation, f->sector_bytes};
     uint8_t first = p->ring[0];
+    p->generation = ++p->newest;
+    bk_log_head head = {BK_LOG_SECTOR, p->generation, f->sector_bytes};
     memmove(p->ring, p->ring + 1, n - 1);
     p->ring[n - 1] = first;
     p->pos = at + bk_log_head_bytes(f);
@@ -107,7 +108,7 @@ static void follow(bk_store *s, const plan *p) {
     for (uint32_t i = 0; i < s->n_patches; i++)
         s->patches[i].at = p->at[i] + bk_log_head_bytes(s->flash) + BK_LOG_NAME;
     memcpy(s->ring, p->ring, sizeof s->ring);
-    s->generation = p->generation;
+    s->generation = s->newest = p->generation;
     s->pos = p->pos;
 }
 

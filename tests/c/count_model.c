@@ -4,9 +4,9 @@
  *
  *   count_model MODEL KERNEL OPERATION POSITION PATCH TIMES
  *
- * Operations: token (at POSITION, with logits); select (another overlay for the state), build (an
- * overlay), apply, change (to an equal patch), revert, check (the CRC alone) in place. POSITION is
- * the length of the cache before the token; PATCH may be - for a token.
+ * Operations: token (at POSITION, with logits; under the patch's overlay unless PATCH is -); select
+ * (another overlay for the state), build (an overlay); apply, change (to an equal patch), revert,
+ * check (the CRC alone) in place. POSITION is the length of the cache before the token.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +77,7 @@ static void open_patch(job *j, const char *path) {
     CHECK(bk_overlay_bytes(set, 1, &j->model, &j->bytes) == BK_OK);
     j->mem = room(j->bytes);
     CHECK(bk_overlay_build(&j->overlay, set, 1, &j->model, j->mem, j->bytes) == BK_OK);
+    j->state.overlay = &j->overlay;
 }
 
 /* False if there is no such operation. */

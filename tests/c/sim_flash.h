@@ -59,6 +59,11 @@ static bool sim_fails(sim *f) {
     return f->fail_at-- == 0;
 }
 
+static bool sim_blank(const uint8_t *p, uint32_t n) {
+    while (n > 0 && p[n - 1] == 0xff) n--;
+    return n == 0;
+}
+
 /* How an interrupted unit or sector reads now: as before, as it was to be, or neither. */
 static void sim_waver(sim *f, uint8_t *p, const uint8_t *wanted, uint32_t n) {
     switch (sim_random(f) % 3) {
@@ -75,7 +80,10 @@ static void sim_cut_program(sim *f, uint32_t at, const uint8_t *p) {
     switch (*used == SIM_WEAK ? 7 : fate) {
     case 0: break;
     case 1: memcpy(f->m.mem + at, p, unit); *used = SIM_PROGRAMMED; break;
-    case 2: sim_noise(f, f->m.mem + at, unit); *used = SIM_PROGRAMMED; break;
+    case 2:
+        sim_noise(f, f->m.mem + at, unit);
+        *used = sim_blank(f->m.mem + at, unit) ? SIM_WEAK : SIM_PROGRAMMED;
+        break;
     default: {
         sim_weak *weak = &f->m.weak[f->m.weak_n++ % SIM_WEAK_MAX];
         weak->there = true;
@@ -114,7 +122,7 @@ static int sim_program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
             f->weak_met++;
             sim_noise(f, f->m.mem + at, unit);
             sim_firm(f, at, at + unit);
-            *used = SIM_PROGRAMMED;
+            *used = sim_blank(f->m.mem + at, unit) ? SIM_WEAK : SIM_PROGRAMMED;
             return -1;
         }
         memcpy(f->m.mem + at, p, unit);
@@ -155,7 +163,7 @@ static int sim_erase(void *self, uint32_t sector) {
 }
 
 /* Power again: what is weak reads as it likes. A torn sector only loses more. */
-static void sim_restart(sim *f) {
+static inline void sim_restart(sim *f) {
     f->left = -1;
     for (uint32_t i = 0; i < SIM_WEAK_MAX; i++) {
         const sim_weak *weak = &f->m.weak[i];
@@ -175,7 +183,7 @@ static void sim_init(sim *f, uint32_t sectors, uint32_t bytes, uint32_t unit, ui
 }
 
 /* Copy what a medium holds; media of one geometry. */
-static void sim_copy(const sim *f, sim_medium *to, const sim_medium *from) {
+static inline void sim_copy(const sim *f, sim_medium *to, const sim_medium *from) {
     size_t n = (size_t)f->flash.n_sectors * f->flash.sector_bytes;
     memcpy(to, from, offsetof(sim_medium, mem));
     memcpy(to->mem, from->mem, n);

@@ -95,7 +95,8 @@ static float *random_vector(uint32_t n) {
 static bool same(const float *a, const float *b, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (bk_float_bits(a[i]) != bk_float_bits(b[i]) && (a[i] == a[i] || b[i] == b[i])) {
-            fprintf(stderr, "[%zu of %zu] %.9g is not %.9g\n", i, n, (double)a[i], (double)b[i]);
+            fprintf(stderr, "[%u of %u] %.9g is not %.9g\n", (unsigned)i, (unsigned)n, (double)a[i],
+                    (double)b[i]); /* newlib has no %zu */
             return false;
         }
     return true;
@@ -209,6 +210,10 @@ static void check_products(const bk_kernel *k) {
     for (uint32_t i = 0; i < 8; i++)
         for (uint32_t j = 0; j < 3; j++)
             check_matrix(k, ROWS[i], COLS[(i + 3 * j) % 7], VECTORS[(i + j) % 8]);
+    check_matrix(k, 2, 1024, 1);
+    check_matrix(k, 3, 512, 2);
+    check_matrix(k, 7, 640, 1);
+    check_matrix(k, 512, 768, 1);
     check_matrix(k, 130, 12288, 2);
     check_matrix(k, 200, 384, MAX_VECTORS);
     check_matrix(k, 129, 2048, 33);

@@ -34,14 +34,15 @@ static model restart(const allowed *a) {
     return a->states[0];
 }
 
-/* Mount and take a step with a cut after `at` operations, if they take so many; true: they did. */
-static bool cut_at(const step *t, uint32_t at) {
+/* Mount, if so told, and take a step, if there is one, with a cut after `at` operations; false when
+ * they do not take so many. */
+static bool cut_at(bool mount, const step *t, uint32_t at) {
     if (setjmp(flash.cut)) {
         cuts++;
         return true;
     }
     flash.left = at;
-    CHECK(bk_store_mount(&store, &flash.flash) == BK_RC_OK);
+    if (mount) CHECK(bk_store_mount(&store, &flash.flash) == BK_RC_OK);
     if (t) (void)store_step(&store, t);
     flash.left = -1;
     return false;
@@ -56,24 +57,25 @@ static allowed states_of(const model *before, const step *t, int rc) {
     return a;
 }
 
-/* After a cut: cut again a few times; then take the step, unless it has happened. */
-static void recover(const allowed *a, const step *t, int rc) {
+/* After a cut: cut again a few times; then take the step, unless it has happened. Returns what
+ * the store then holds. */
+static model recover(const allowed *a, const step *t, int rc) {
+    const uint64_t met = flash.weak_met;
     for (uint32_t more = sim_random(&flash) % 3; more > 0; more--) {
         (void)restart(a);
         bool happened = !agrees(&store, &a->states[0]);
-        if (!cut_at(NULL, sim_random(&flash) % 20) && !happened)
-            (void)cut_at(t, sim_random(&flash) % 60);
+        if (!cut_at(true, NULL, sim_random(&flash) % 20) && !happened)
+            (void)cut_at(true, t, sim_random(&flash) % 60);
     }
     model found = restart(a);
     if (agrees(&store, &a->states[0])) {
-        uint32_t met = flash.weak_met;
         int got = store_step(&store, t);
         if (got == BK_RC_IO && met != flash.weak_met) got = store_step(&store, t);
         CHECK(got == rc);
         if (!rc) model_step(&found, t);
         CHECK(agrees(&store, &found));
     }
-    (void)restart(&(allowed){{found}, 1});
+    return restart(&(allowed){{found}, 1});
 }
 
 /* One step: cut at every operation, each from the same start; then done. Returns its answer. */
@@ -85,22 +87,22 @@ static int everywhere(model *m, const step *t, uint32_t stride) {
     int rc = store_step(&store, t);
     const uint32_t n = (uint32_t)(flash.ops - ops);
     const allowed a = states_of(m, t, rc);
+    model last = *m;
     for (uint32_t at = sim_random(&flash) % stride; at < n; at += stride) {
         sim_copy(&flash, &flash.m, &medium);
         store = before;
-        if (setjmp(flash.cut) == 0) {
-            flash.left = at;
-            (void)store_step(&store, t);
-            CHECK(!"a cut");
-        }
-        cuts++;
-        recover(&a, t, rc);
+        CHECK(cut_at(false, t, at));
+        last = recover(&a, t, rc);
         if (check_failures) return rc;
     }
-    sim_copy(&flash, &flash.m, &medium);
-    store = before;
-    CHECK(store_step(&store, t) == rc);
-    if (!rc) model_step(m, t);
+    if (n > stride && sim_random(&flash) % 2) { /* go on from what the last cut left */
+        *m = last;
+    } else {
+        sim_copy(&flash, &flash.m, &medium);
+        store = before;
+        CHECK(store_step(&store, t) == rc);
+        if (!rc) model_step(m, t);
+    }
     CHECK(agrees(&store, m));
     return rc;
 }
@@ -141,11 +143,27 @@ static void life(geometry g, uint64_t seed, uint32_t steps, uint32_t stride) {
                 (unsigned long long)seed);
 }
 
-static const geometry geometries[] = {
-    {2, 4096, 1}, {3, 4096, 4}, {4, 4096, 32}, {2, 8192, 8}, {3, 16384, 4}, {5, 4096, 16},
-    {16, 4096, 2}, {3, 32768, 32}, {2, 131072, 32},
+static const struct { geometry of; uint32_t stride, stride_by_hand; } places[] = {
+    {{2, 4096, 1}, 6, 1},  {{3, 4096, 4}, 1, 1},   {{4, 4096, 32}, 1, 1},
+    {{2, 8192, 8}, 4, 1},  {{3, 16384, 4}, 20, 1},  {{5, 4096, 16}, 1, 1},
+    {{16, 4096, 2}, 9, 1}, {{3, 32768, 32}, 12, 2}, {{2, 131072, 32}, 400, 100},
 };
-enum { GEOMETRIES = sizeof geometries / sizeof *geometries };
+enum { PLACES = sizeof places / sizeof *places };
+
+/* A cut at the first unit of a record: what it left weak is not programmed again. Only a second
+ * cut can hide a unit so. */
+static void hides_no_unit(geometry g, uint64_t seed) {
+    const step start = {.verb = START};
+    sim_init(&flash, g.sectors, g.bytes, g.unit, seed);
+    for (uint32_t i = 0; i < 2; i++) {
+        CHECK(bk_store_mount(&store, &flash.flash) == BK_RC_OK);
+        CHECK(bk_store_count_start(&store) == BK_RC_OK);
+    }
+    CHECK(cut_at(false, &start, 0));
+    sim_restart(&flash);
+    CHECK(bk_store_mount(&store, &flash.flash) == BK_RC_OK);
+    CHECK(bk_store_count_start(&store) == BK_RC_OK && flash.weak_met == 0);
+}
 
 static void report(void) {
     printf("%llu cuts, %llu restarts, %llu steps refused for room, %llu weak units met again\n",
@@ -154,20 +172,19 @@ static void report(void) {
 }
 
 static void test_cuts(void) {
-    static const uint32_t strides[GEOMETRIES] = {2, 1, 1, 2, 6, 1, 3, 3, 300};
-    for (uint32_t i = 0; i < GEOMETRIES; i++) life(geometries[i], i + 1, 60, strides[i]);
-    CHECK(cuts > 30000 && refused > 0 && weak_met > 0);
-    report();
+    for (uint32_t i = 0; i < PLACES; i++) life(places[i].of, i + 1, 60, places[i].stride);
+    CHECK(cuts > 15000 && refused > 0 && weak_met > 0);
 }
 
 int main(int argc, char **argv) {
     if (argc > 2) {
         uint64_t seed = strtoull(argv[1], NULL, 10);
-        for (uint32_t i = 0; i < GEOMETRIES; i++)
-            life(geometries[i], seed, (uint32_t)atoi(argv[2]), 1);
-        report();
-        return CHECK_RESULT();
+        for (uint32_t i = 0; i < PLACES; i++)
+            life(places[i].of, seed, (uint32_t)atoi(argv[2]), places[i].stride_by_hand);
+    } else {
+        for (uint32_t i = 0; i < PLACES * 40; i++) hides_no_unit(places[i % PLACES].of, i + 1);
+        test_cuts();
     }
-    test_cuts();
+    report();
     return CHECK_RESULT();
 }

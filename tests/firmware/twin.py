@@ -22,6 +22,7 @@ from faults import scattered
 from bankai_edge import _patch
 from bankai_edge._link import BK_GROUP, SmpServer
 from bankai_edge.agent.device import AgentDevice
+from bankai_edge.agent.gate import Gate
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import Patch, decode, encode
@@ -39,8 +40,16 @@ class Twin:
     """Asks both, and compares."""
 
     def __init__(
-        self, board: Board, model: Model, root: Path, *, in_place: bool = False, ctx: int = 48
+        self,
+        board: Board,
+        model: Model,
+        root: Path,
+        *,
+        in_place: bool = False,
+        ctx: int = 48,
+        gate: Gate | None = None,
     ) -> None:
+        self.board = board
         self.session = Session(model, ctx=ctx, mode="in-place" if in_place else "overlay")
         self.device = AgentDevice(
             model,
@@ -48,6 +57,7 @@ class Twin:
             Store(root),
             mode="in-place" if in_place else "overlay",
             ctx=ctx,
+            gate=gate,
             log=lambda _: None,
             on_reset=lambda: None,
         )
@@ -87,10 +97,17 @@ class Twin:
 
     def ask(self, op: int, group: int, command: int, body: dict[str, Any], what: str = "") -> Any:
         """One request to both."""
+        packet = self._packet(op, group, command, body)
+        return self.same(packet, what or f"{group:x} {command} {body}"[:200])
+
+    def tell(self, op: int, group: int, command: int, body: dict[str, Any]) -> Any:
+        """One request to the board alone."""
+        return cbor2.loads(self.wire.ask(self._packet(op, group, command, body))[8:])
+
+    def _packet(self, op: int, group: int, command: int, body: dict[str, Any]) -> bytes:
         payload = cbor2.dumps(body)
         sequence = self.asked & 255
-        header = struct.pack("!BBHHBB", op | 8, 0, len(payload), group, sequence, command)
-        return self.same(header + payload, what or f"{group:x} {command} {body}"[:200])
+        return struct.pack("!BBHHBB", op | 8, 0, len(payload), group, sequence, command) + payload
 
     def push(self, name: str, data: bytes, size: int = 200) -> Any:
         """Upload a file in chunks; the last answer."""
@@ -125,7 +142,10 @@ def without_own(value: Any) -> Any:
         known = {k: v for k, v in value.items() if k not in ("kernel", "warnings")}
         return {k: type(v) if k in OWN else without_own(v) for k, v in known.items()}
     if isinstance(value, str):
-        return re.sub(r"at most \d+", "at most so many", value)
+        value = re.sub(r"at most \d+", "at most so many", value)
+        # a chip does not know its keys by name
+        value = re.sub(r"fit the key \S+", "fit its key", value)
+        return re.sub(r"by (\S+, whose key|\S+, whom) ", "by a key that ", value)
     if isinstance(value, list):
         return [without_own(item) for item in value]
     return value

@@ -1,14 +1,16 @@
 /* dsp.c: products for a Cortex-M with the DSP extension and a single-precision FPU (M4F, M7, M33).
  *
- * A byte of weights indexes a table of the eight columns' sums (bk_lut.h): three instructions for
- * two rows' worth of nothing else. Four rows share each table's address; UMAAL adds two look-ups at
- * once (acc + t * 1 + u, modulo 2^32, so signs do no harm).
+ * A byte of weights indexes a table of the eight columns' sums (bk_lut.h): a load of the byte, one of
+ * the sum, half an addition, for UMAAL adds two look-ups at once (acc + t * 1 + u, modulo 2^32, so
+ * that signs do no harm). Four rows share each table's address.
  *
- * This file is worth -O2 also where the rest is built for size.
+ * Worth -O2 also where the rest is built for size; and its assembly needs every register.
  */
 #if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP)
 
-#pragma GCC optimize("O2")
+#pragma GCC optimize("O2", "omit-frame-pointer")
+
+#include <arm_acle.h>
 
 #include "bk_lut.h"
 #include "dsp_vectors.h"
@@ -99,8 +101,7 @@ typedef struct {
     "vcvt.f32.s32 s" #dot ", s" #dot "\n\tvmul.f32 s" #d ", s" #d ", s12\n\t"              \
     "vmul.f32 s" #dot ", s" #dot ", s" #d "\n\tvadd.f32 s" #y ", s" #y ", s" #dot "\n\t"
 
-static void four_rows_each(quads *j) {
-    quads job = *j; /* at fixed places from sp, which needs no register */
+static void four_rows_each(quads job) { /* whose parts are at fixed places from sp */
     uint32_t p0, p1, p2, p3, b0, b1, a0, a1, a2, a3, t, u, info;
     __asm__ volatile(
         "1:\n\t"
@@ -149,14 +150,48 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
         const bk_act_block *info = bk_act_blocks(act, w->cols) + i * BK_LUT_BLOCKS;
         const bk_act_block *end = info + bk_lut_blocks(w->cols, i);
         uint32_t r = row0 + fours;
-        if (fours) four_rows_each(&(quads){p, row_bytes, y + row0, y + r, tables, info, end});
+        if (fours) four_rows_each((quads){p, row_bytes, y + row0, y + r, tables, info, end});
         for (; r < row1; r++) y[r] = one_row(p + (r - row0) * row_bytes, tables, info, end, y[r]);
     }
 }
 
+/* ---- one row without tables --------------------------------------------------------------- */
+
+/* sum += the four q whose bits are set in bits 16..19, in two halves */
+static inline uint32_t add_selected(uint32_t sum, uint32_t bits, uint32_t q) {
+    __asm__("msr APSR_g, %[bits]\n\tsel %[q], %[q], %[zero]\n\t"
+            "sxtab16 %[sum], %[sum], %[q]\n\tsxtab16 %[sum], %[sum], %[q], ror #8"
+            : [sum] "+r"(sum), [q] "+r"(q)
+            : [bits] "r"(bits), [zero] "r"(0));
+    return sum;
+}
+
+/* Sum of the activations whose sign bit is set, over one block. */
+static int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < BK_Q1_COLS / 8; i += 4) {
+        uint32_t w = bk_load32_le(bits + i), four[8];
+        __builtin_memcpy(four, __builtin_assume_aligned(q + 8 * i, 4), sizeof four);
+        for (uint32_t j = 0; j < 4; j++) sum = add_selected(sum, w << (16 - 4 * j), four[j]);
+        for (uint32_t j = 4; j < 8; j++) sum = add_selected(sum, w >> (4 * j - 16), four[j]);
+    }
+    return __smuad((int16x2_t)sum, (int16x2_t)0x00010001);
+}
+
+static float wide_row(const uint8_t *blocks, uint32_t cols, const void *act) {
+    const int8_t *q = act;
+    const bk_act_block *info = bk_act_blocks(act, cols);
+    float y = 0.0f;
+    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, blocks += BK_Q1_BYTES, q += BK_Q1_COLS) {
+        int32_t dot = 2 * masked_sum(blocks + BK_Q1_BITS_AT, q) - info[b].sum;
+        y = y + (float)dot * (bk_dsp_from_f16(bk_load16_le(blocks)) * info[b].scale);
+    }
+    return y;
+}
+
 /* A shadow row of a narrow matrix finds the tables of the product before it. */
 static float row(const uint8_t *blocks, uint32_t cols, const void *act) {
-    if (cols > BK_LUT_PANEL) return bk_act_row(blocks, cols, act);
+    if (cols > BK_LUT_PANEL) return wide_row(blocks, cols, act);
     const bk_act_block *info = bk_act_blocks(act, cols);
     return one_row(blocks, tables_for(act, cols, 0), info, info + cols / BK_Q1_COLS, 0.0f);
 }

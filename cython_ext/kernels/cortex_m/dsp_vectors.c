@@ -118,14 +118,24 @@ static inline float exp_inside(float x) {
 }
 
 /* One comparison of the bits finds what needs bk_exp's bounds: |x| > 87, and NaN. */
-static inline float fast_exp(float x) {
-    return bk_float_bits(x) << 1 <= 0x42ae0000u << 1 ? exp_inside(x) : bk_exp(x);
-}
+static inline bool is_inside(float x) { return bk_float_bits(x) << 1 <= 0x42ae0000u << 1; }
 
 void bk_dsp_silu_mul(float *gate, const float *up, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        float g = gate[i];
-        gate[i] = g / (1.0f + fast_exp(-g)) * up[i];
+    const float *end = gate + n;
+    while (gate < end) {
+        /* no call in this loop, so that all constants stay in registers */
+        for (float g; gate < end && is_inside(g = *gate); gate++)
+            *gate = g / (1.0f + exp_inside(-g)) * *up++;
+        if (gate < end) bk_vector_silu_mul(gate++, up++, 1);
+    }
+}
+
+/* x = exp(x - top) */
+static void exp_all(float *x, uint32_t n, float top) {
+    const float *end = x + n;
+    while (x < end) {
+        for (float y; x < end && is_inside(y = *x - top); x++) *x = exp_inside(y);
+        if (x < end) *x = bk_exp(*x - top), x++;
     }
 }
 
@@ -185,7 +195,7 @@ void bk_dsp_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32_
         scores[t] = dot_f16(q, k + (size_t)t * d, d) * scale;
         if (scores[t] > top) top = scores[t];
     }
-    for (uint32_t t = 0; t < n; t++) scores[t] = fast_exp(scores[t] - top);
+    exp_all(scores, n, top);
     float inverse = 1.0f / bk_sum(scores, n);
     for (uint32_t i = 0; i < d; i += BK_LANES) mix_16(v + i, n, d, scores, inverse, out + i);
 }

@@ -133,9 +133,26 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
     if (bk_mve_lost(&last)) plain_gemv(w, act, y, row0, row1);
 }
 
+/* One row without tables: sixteen bits of the row are a predicate. */
+static float wide_row(const uint8_t *blocks, uint32_t cols, const void *act) {
+    const int8_t *q = act;
+    const bk_act_block *info = bk_act_blocks(act, cols);
+    float y = 0.0f;
+    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, info++) {
+        float d = bk_float_from_bits(bk_load16_le(blocks));
+        int32_t sum = 0;
+        __asm__("vcvtb.f32.f16 %0, %0" : "+t"(d));
+        blocks += BK_Q1_BITS_AT;
+        for (uint32_t i = 0; i < BK_Q1_COLS / 16; i++, blocks += 2, q += 16)
+            sum = vaddvaq_p_s8(sum, vldrbq_s8(q), bk_load16_le(blocks));
+        y = y + (float)(2 * sum - info->sum) * (d * info->scale);
+    }
+    return y;
+}
+
 /* A shadow row of a narrow matrix finds the tables of the product before it. */
 static float row(const uint8_t *blocks, uint32_t cols, const void *act) {
-    if (cols > BK_LUT_PANEL) return bk_act_row(blocks, cols, act);
+    if (cols > BK_LUT_PANEL) return wide_row(blocks, cols, act);
     const bk_act_block *info = bk_act_blocks(act, cols);
     const int16_t *tables = tables_for(act, cols, 0);
     float y = 0.0f;

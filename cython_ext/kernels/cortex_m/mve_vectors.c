@@ -23,11 +23,6 @@ static inline float add_lanes(float32x4_t a, float32x4_t b, float32x4_t c, float
            (vgetq_lane_f32(four, 1) + vgetq_lane_f32(four, 3));
 }
 
-/* Four fp16, exactly. */
-static inline float32x4_t load_f16(const uint16_t *p) {
-    return bk_mve_from_f16(vldrhq_u32(p));
-}
-
 /* ---- norm --------------------------------------------------------------------------------- */
 
 static float dot_self(const float *x, uint32_t n) {
@@ -117,29 +112,40 @@ void bk_mve_silu_mul(float *gate, const float *up, size_t n) {
 
 /* ---- attention ---------------------------------------------------------------------------- */
 
-/* q . k; d is a multiple of 16 */
+/* q . k; d is a multiple of 16 and not 0 */
 static inline float dot_f16(const float *q, const uint16_t *k, uint32_t d) {
-    float32x4_t s0 = vdupq_n_f32(0), s1 = s0, s2 = s0, s3 = s0;
-    for (const float *end = q + d; q < end; q += BK_LANES, k += BK_LANES) {
-        s0 = add_mul(s0, vldrwq_f32(q), load_f16(k));
-        s1 = add_mul(s1, vldrwq_f32(q + 4), load_f16(k + 4));
-        s2 = add_mul(s2, vldrwq_f32(q + 8), load_f16(k + 8));
-        s3 = add_mul(s3, vldrwq_f32(q + 12), load_f16(k + 12));
-    }
+    float32x4_t s0 = vdupq_n_f32(0), s1 = s0, s2 = s0, s3 = s0, x, y;
+    const float *end = q + d;
+#define FOUR(s)                                                                            \
+    "vldrw.32 %q[x], [%[q]], #16\n\tvldrh.u32 %q[y], [%[k]], #8\n\tbk_vcvtb %q[y], %q[y]\n\t" \
+    "vmul.f32 %q[x], %q[x], %q[y]\n\tvadd.f32 %q[" s "], %q[" s "], %q[x]\n\t"
+    __asm__ volatile("1:\n\t" FOUR("s0") FOUR("s1") FOUR("s2") FOUR("s3")
+                     "cmp %[q], %[end]\n\tbne 1b"
+                     : [q] "+&r"(q), [k] "+&l"(k), [s0] "+&w"(s0), [s1] "+&w"(s1), [s2] "+&w"(s2),
+                       [s3] "+&w"(s3), [x] "=&w"(x), [y] "=&w"(y)
+                     : [end] "r"(end)
+                     : "cc", "memory");
+#undef FOUR
     return add_lanes(s0, s1, s2, s3);
 }
 
-/* out[0..16) = sum of scores[t] * v[t][0..16), times inverse */
-static void mix_16(const uint16_t *v, uint32_t n, uint32_t d, const float *scores, float inverse,
-                   float *out) {
-    float32x4_t s0 = vdupq_n_f32(0), s1 = s0, s2 = s0, s3 = s0;
-    for (const float *end = scores + n; scores < end; scores++, v += d) {
-        float by = *scores;
-        s0 = vaddq_f32(s0, vmulq_n_f32(load_f16(v), by));
-        s1 = vaddq_f32(s1, vmulq_n_f32(load_f16(v + 4), by));
-        s2 = vaddq_f32(s2, vmulq_n_f32(load_f16(v + 8), by));
-        s3 = vaddq_f32(s3, vmulq_n_f32(load_f16(v + 12), by));
-    }
+/* out[0..16) = sum of scores[t] * v[t][0..16), times inverse; n is not 0 */
+static inline void mix_16(const uint16_t *v, uint32_t n, uint32_t d, const float *scores,
+                          float inverse, float *out) {
+    float32x4_t s0 = vdupq_n_f32(0), s1 = s0, s2 = s0, s3 = s0, x;
+    const float *end = scores + n;
+    uint32_t by;
+#define FOUR(s)                                                                            \
+    "vldrh.u32 %q[x], [%[v]], #8\n\tbk_vcvtb %q[x], %q[x]\n\t"                              \
+    "vmul.f32 %q[x], %q[x], %[by]\n\tvadd.f32 %q[" s "], %q[" s "], %q[x]\n\t"
+    __asm__ volatile("1:\n\tldr %[by], [%[scores]], #4\n\t"
+                     FOUR("s0") FOUR("s1") FOUR("s2") FOUR("s3")
+                     "add %[v], %[v], %[step]\n\tcmp %[scores], %[end]\n\tbne 1b"
+                     : [v] "+&l"(v), [scores] "+&r"(scores), [s0] "+&w"(s0), [s1] "+&w"(s1),
+                       [s2] "+&w"(s2), [s3] "+&w"(s3), [x] "=&w"(x), [by] "=&r"(by)
+                     : [end] "r"(end), [step] "r"(2 * d - 2 * BK_LANES)
+                     : "cc", "memory");
+#undef FOUR
     vstrwq_f32(out, vmulq_n_f32(s0, inverse));
     vstrwq_f32(out + 4, vmulq_n_f32(s1, inverse));
     vstrwq_f32(out + 8, vmulq_n_f32(s2, inverse));

@@ -60,9 +60,6 @@ void bk_place(bk_board *board); /* model, kernel, context and memory, where the 
 /* ---- what a chip gives (and its bk_chip.h: BK_UART_IRQ, BK_N_IRQ, BK_CHIP_VECTORS,
  *      BK_CHIP_KERNEL) ---- */
 
-/* Before .data and .bss are set: only registers. */
-void bk_chip_early(void);
-
 /* The UART: set up with its receive interrupt on; its interrupt; is there a byte (taken); may one
  * be sent; send it. `lost` counts what the hardware dropped since it was last asked. */
 void bk_chip_uart_start(void);

@@ -27,13 +27,14 @@ void bk_clock_irq(void) {
 uint32_t bk_port_ms(void) { return ticks; }
 
 uint64_t bk_port_ns(void) {
-    uint32_t ms, high, gone;
+    uint32_t ms, high, left;
+    /* Read again if a tick came in between or waits to be counted, and at the end of a tick, where
+     * an emulated counter stands still until the next one is there. */
     do {
         high = wraps;
         ms = ticks;
-        gone = per_tick - 1 - BK_SYST_CVR;
-        /* A tick between the reads, or one that waits because interrupts are off: read again. */
-    } while (ms != ticks || (BK_ICSR & BK_ICSR_PENDSTSET));
+        left = BK_SYST_CVR;
+    } while (left <= 1 || ms != ticks || (BK_ICSR & BK_ICSR_PENDSTSET));
     uint64_t all_ms = (uint64_t)high << 32 | ms;
-    return all_ms * 1000000u + (uint64_t)gone * 1000000u / per_tick;
+    return all_ms * 1000000u + (uint64_t)(per_tick - 1 - left) * 1000000u / per_tick;
 }

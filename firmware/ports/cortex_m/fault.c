@@ -36,12 +36,16 @@ __attribute__((used)) static _Noreturn void report(const uint32_t *frame, uint32
         put_word(" pc=", frame[FRAME_PC]);
         put_word(" lr=", frame[FRAME_LR]);
     }
-    if (frame < bottom || (BK_CFSR & CFSR_STKOF)) /* by address, or by the core's own limit */
-        put_word(" stack overflow sp=", (uint32_t)(uintptr_t)frame);
-    put_word(" cfsr=", BK_CFSR);
+    uint32_t cause = 0;
+#if __ARM_ARCH > 6 /* a Cortex-M0+ knows no causes */
+    cause = BK_CFSR;
+    put_word(" cfsr=", cause);
     put_word(" hfsr=", BK_HFSR);
     put_word(" mmfar=", BK_MMFAR);
     put_word(" bfar=", BK_BFAR);
+#endif
+    if (frame < bottom || (cause & CFSR_STKOF)) /* by address, or by the core's own limit */
+        put_word(" stack overflow sp=", (uint32_t)(uintptr_t)frame);
     put_text("\r\n");
     if (bk_test_exit) bk_test_exit(99);
     bk_port_reset();

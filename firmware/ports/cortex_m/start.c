@@ -49,7 +49,6 @@ _Noreturn void bk_start_reset(void) {
     BK_CPACR |= 0xFu << 20; /* the FPU, and MVE */
 #endif
     bk_barrier();
-    bk_chip_early();
     memcpy(bk_link_data, bk_link_data_load, (size_t)(bk_link_data_end - bk_link_data));
     memset(bk_link_bss, 0, (size_t)(bk_link_bss_end - bk_link_bss));
     memcpy(bk_link_model, bk_link_model_load, (size_t)bk_link_model_copy);

@@ -39,24 +39,53 @@ def zcbor_root() -> Path:
     return Path(spec.origin).parent
 
 
+def sign_sources(objects: Path, policy: str, trust: Path | None) -> tuple[list[Path], list[Path]]:
+    """The judge of signatures and the table of keys; Monocypher's, which are not in this tree."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    import firmware_keys
+    import firmware_monocypher
+
+    table = objects / f"bk_sign_{policy}.c"
+    table.write_text(firmware_keys.table(policy, trust))
+    own = [*sorted((FIRMWARE / "sign").glob("*.c")), table]
+    return own, [firmware_monocypher.fetch() / "monocypher.c"]
+
+
 def build(
-    out: Path, *, defines: Sequence[str] = (), gcc: str = "gcc", flags: Sequence[str] = SANITIZE
+    out: Path,
+    *,
+    defines: Sequence[str] = (),
+    gcc: str = "gcc",
+    flags: Sequence[str] = SANITIZE,
+    policy: str = "",
+    trust: Path | None = None,
+    reuse: bool = False,
 ) -> Path:
-    """Compile and link the program `out`; raises CalledProcessError with gcc's words on stderr."""
+    """Compile and link the program `out`; raises CalledProcessError with gcc's words on stderr.
+
+    With a policy it verifies signatures, by the keys in `trust`. With `reuse`, objects that an
+    earlier call put beside `out` are taken as they are.
+    """
     zcbor = zcbor_root()
-    include = [f"-I{p}" for p in (FIRMWARE / "include", FIRMWARE / "src", CORE, KERNELS)]
-    common = [gcc, *FLAGS, *flags, "-isystem", str(zcbor / "include"), *include]
-    common += [f"-D{name}" for name in defines]
-    objects = out.parent / f"{out.name}.o.d"
+    objects = out.parent / "objects"
     objects.mkdir(parents=True, exist_ok=True)
     own = [*sources(), FIRMWARE / "ports/host/port.c"]
     theirs = sorted((zcbor / "src").glob("zcbor_[cde]*.c"))
+    names = list(defines)
+    if policy:
+        judge, curve = sign_sources(objects, policy, trust)
+        own, theirs, names = own + judge, theirs + curve, [*names, "BK_SIGN"]
+    folders = ("firmware/include", "firmware/src", "firmware/sign", "cython_ext/core")
+    include = [f"-I{ROOT / folder}" for folder in (*folders, "cython_ext/kernels")]
+    system = {f"-isystem{path}" for path in (zcbor / "include", *(p.parent for p in theirs))}
+    common = [gcc, *FLAGS, *flags, *sorted(system), *include, *(f"-D{name}" for name in names)]
     linked = []
     for source in [*own, *theirs]:
         linked.append(objects / f"{source.parent.name}_{source.stem}.o")
+        if reuse and linked[-1].exists():
+            continue
         strict = WARNINGS if source in own else ("-w",)
-        command = [*common, *strict, "-c", str(source), "-o", str(linked[-1])]
-        subprocess.run(command, check=True)
+        subprocess.run([*common, *strict, "-c", str(source), "-o", str(linked[-1])], check=True)
     subprocess.run([gcc, *flags, *map(str, linked), "-o", str(out)], check=True)
     return out
 

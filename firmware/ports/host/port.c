@@ -71,7 +71,8 @@ static void open_flash(void) {
     flash.program = program;
     flash.self = &flash;
     size_t n = (size_t)flash.sector_bytes * flash.n_sectors;
-    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644) : memfd_create("flash", MFD_CLOEXEC);
+    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644)
+                  : memfd_create("flash", MFD_CLOEXEC);
     struct stat is;
     if (fd < 0 || fstat(fd, &is) || ftruncate(fd, (off_t)n)) fail(path ? path : "flash");
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

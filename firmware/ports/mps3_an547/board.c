@@ -6,8 +6,6 @@
 
 enum { SECTOR_BYTES = 16384, N_SECTORS = 4, SLOW_HZ = 32768 };
 
-void bk_chip_early(void) {}
-
 void bk_port_feed_watchdog(void) { bk_cmsdk_watchdog_feed(); }
 
 const bk_board *bk_port_start(void) {

@@ -4,8 +4,6 @@
 #include "bk_flash_ram.h"
 #include "bk_flash_stm32f4.h"
 
-void bk_chip_early(void) {}
-
 /* An emulated part's flash cannot be written: it has as many sectors of the same size in RAM. */
 #ifdef BK_EMULATED
 static bk_flash_ram store;

@@ -32,7 +32,8 @@ uint32_t bk_stm32f4_clocks(void) {
     if (!wait_for(&RCC_CR, PLL_READY, PLL_READY)) return HSI_HZ;
     FLASH_ACR = WAIT_STATES | PREFETCH | I_CACHE | D_CACHE;
     RCC_CFGR = APB1_BY_4 | APB2_BY_2 | USE_PLL;
-    if (!wait_for(&RCC_CFGR, 3 << 2, PLL_USED)) return HSI_HZ;
-    return CORE_HZ;
+    if (wait_for(&RCC_CFGR, 3 << 2, PLL_USED)) return CORE_HZ;
+    RCC_CFGR = 0; /* with the buses as fast as the core again */
+    return HSI_HZ;
 }
 #endif

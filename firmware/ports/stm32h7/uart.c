@@ -1,0 +1,69 @@
+/* uart.c: USART3 on PD8 and PD9, 115200 baud (RM0433, chapters 11 and 48). */
+#include "bk_chip.h"
+#include "bk_cortex_m.h"
+
+#define RCC_AHB4ENR BK_REG(0x580244E0)
+#define RCC_APB1LENR BK_REG(0x580244E8)
+#define RCC_D1CFGR BK_REG(0x58024418)
+#define GPIOD_MODER BK_REG(0x58020C00)
+#define GPIOD_AFRH BK_REG(0x58020C24)
+
+typedef struct {
+    volatile uint32_t cr1, cr2, cr3, brr, gtpr, rtor, rqr, isr, icr, rdr, tdr;
+} usart;
+
+enum {
+    OVERRUN = 1 << 3, RX_FULL = 1 << 5, TX_FREE = 1 << 7,                   /* isr, icr */
+    ON = 1 << 0, RX_ON = 1 << 2, TX_ON = 1 << 3, RX_INT = 1 << 5, TX_INT = 1 << 7 /* cr1 */
+};
+
+static usart *const uart = (usart *)0x40004800u;
+static uint32_t overruns;
+
+void bk_chip_uart_start(void) {
+    uint32_t hz = RCC_D1CFGR & 8 ? bk_clock_hz() / BK_PCLK1_OF_CORE : bk_clock_hz();
+    RCC_AHB4ENR |= 1u << 3;   /* GPIOD */
+    RCC_APB1LENR |= 1u << 18; /* USART3 */
+    (void)RCC_APB1LENR;       /* the clock is there two cycles later */
+    GPIOD_MODER = (GPIOD_MODER & ~(0xFu << 16)) | 0xAu << 16; /* PD8, PD9: alternate function */
+    GPIOD_AFRH = (GPIOD_AFRH & ~0xFFu) | 0x77u;
+    uart->brr = (hz + 115200 / 2) / 115200;
+    uart->cr1 = ON | RX_ON | TX_ON | RX_INT;
+    bk_irq_enable(BK_UART_IRQ);
+}
+
+bool bk_chip_uart_take(uint8_t *byte) {
+    uint32_t status = uart->isr;
+    uart->cr1 &= ~(uint32_t)TX_INT; /* it has done its work: see call_when_free */
+    if (status & OVERRUN) {
+        uart->icr = OVERRUN;
+        overruns++;
+    }
+    if (!(status & RX_FULL)) return false;
+    *byte = (uint8_t)uart->rdr;
+    return true;
+}
+
+bool bk_chip_uart_may_send(void) { return (uart->isr & TX_FREE) != 0; }
+
+void bk_chip_uart_send(uint8_t byte) { uart->tdr = byte; }
+
+uint32_t bk_chip_uart_lost(void) {
+    bk_irq_off();
+    uint32_t n = overruns;
+    overruns = 0;
+    bk_irq_on();
+    return n;
+}
+
+/* An overrun interrupts as long as RX_INT is on: masked, it waits in the status. */
+void bk_chip_uart_listen(bool on) {
+    bk_irq_off();
+    if (on)
+        uart->cr1 |= RX_INT;
+    else
+        uart->cr1 &= ~(uint32_t)RX_INT;
+    bk_irq_on();
+}
+
+void bk_chip_uart_call_when_free(void) { uart->cr1 |= TX_INT; }
