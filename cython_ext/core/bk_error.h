@@ -31,4 +31,10 @@ typedef enum {
     BK_ERR_FRAME = -60,        /* a serial frame that fails its length, base64 or CRC-16 */
 } bk_error;
 
+/* An error's constant without BK_ERR_; what goes behind the name of what is wrong; the errors one
+ * after the other, 1 after the last. */
+const char *bk_error_name(int error);
+const char *bk_error_text(int error);
+int bk_error_at(unsigned index);
+
 #endif

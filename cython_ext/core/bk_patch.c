@@ -2,6 +2,7 @@
 #include "bk_patch.h"
 
 #include "bk_cbor.h"
+#include "bk_name.h"
 
 enum {
     KEY_VERSION, KEY_NAME, KEY_DOMAIN, KEY_MODEL_ID, KEY_ROWS, KEY_GROUPS, KEY_BITS, KEY_CRC,
@@ -17,19 +18,6 @@ static bool text(zcbor_state_t *z, bk_str *out) {
     if (!bk_cbor_text(z, &s))
         return false;
     *out = (bk_str){(const char *)s.value, s.len};
-    return true;
-}
-
-static bool name_char(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-static bool name_is_valid(bk_str name) {
-    if (name.n == 0 || name.n > BK_NAME_MAX || !name_char(name.p[0]))
-        return false;
-    for (size_t i = 1; i < name.n; i++)
-        if (!name_char(name.p[i]) && name.p[i] != '.' && name.p[i] != '_' && name.p[i] != '-')
-            return false;
     return true;
 }
 
@@ -98,7 +86,7 @@ static int parse_value(zcbor_state_t *z, uint32_t key, bk_patch *patch, bool *ha
     case KEY_BITS:
         return parse_flips(z, patch, (bk_flip_kind)(key - KEY_ROWS));
     case KEY_NAME:
-        ok = text(z, &patch->name) && name_is_valid(patch->name);
+        ok = text(z, &patch->name) && bk_name_ok(patch->name.p, patch->name.n);
         break;
     case KEY_DOMAIN:
         ok = text(z, &patch->domain) && patch->domain.n > 0 &&
@@ -151,7 +139,7 @@ static int parse_map(zcbor_state_t *z, bk_patch *patch) {
 }
 
 int bk_patch_parse(const uint8_t *bytes, size_t n, bk_patch *patch) {
-    *patch = (bk_patch){0};
+    *patch = (bk_patch){.whole = {bytes, n}};
     if (n == 0)
         return BK_ERR_TRUNCATED;
     if (n > BK_FLIPS_MAX_BYTES)
@@ -164,6 +152,24 @@ int bk_patch_parse(const uint8_t *bytes, size_t n, bk_patch *patch) {
     if (rc == BK_ERR_MALFORMED && zcbor_peek_error(z) == ZCBOR_ERR_NO_PAYLOAD)
         return BK_ERR_TRUNCATED;
     return rc;
+}
+
+static const uint8_t *moved(const bk_patch *patch, const uint8_t *view, const uint8_t *bytes) {
+    return view ? bytes + ((uintptr_t)view - (uintptr_t)patch->whole.p) : NULL;
+}
+
+void bk_patch_move(bk_patch *patch, const uint8_t *bytes) {
+    bk_patch *p = patch;
+    if (bytes == p->whole.p)
+        return;
+    p->name.p = (const char *)moved(p, (const uint8_t *)p->name.p, bytes);
+    p->domain.p = (const char *)moved(p, (const uint8_t *)p->domain.p, bytes);
+    p->model_id = moved(p, p->model_id, bytes);
+    for (int kind = 0; kind < BK_N_FLIP_KINDS; kind++)
+        p->flips[kind].p = moved(p, p->flips[kind].p, bytes);
+    p->canaries.p = moved(p, p->canaries.p, bytes);
+    p->provenance.p = moved(p, p->provenance.p, bytes);
+    p->whole.p = bytes;
 }
 
 int bk_patch_canary(const bk_patch *patch, uint32_t i, bk_str *prompt, bk_str *expected) {

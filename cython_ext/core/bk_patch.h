@@ -20,7 +20,8 @@ typedef struct {
 } bk_span;
 
 typedef struct {
-    bk_str name;                        /* 1..BK_NAME_MAX of [a-z0-9._-], no dot or dash first */
+    bk_span whole;                      /* the bytes that it was decoded from */
+    bk_str name;                        /* as bk_name_ok has it */
     bk_str domain;                      /* n is 0 when absent */
     const uint8_t *model_id;            /* [32]; NULL: unbound (then there is no CRC either) */
     bk_span flips[BK_N_FLIP_KINDS];     /* flip streams, see bk_flips.h */
@@ -35,6 +36,9 @@ typedef struct {
 
 /* Decode strictly: key order, shortest forms, no unknown key below 64, no trailing byte. */
 int bk_patch_parse(const uint8_t *bytes, size_t n, bk_patch *patch);
+
+/* The same bytes lie elsewhere now: set the views right. */
+void bk_patch_move(bk_patch *patch, const uint8_t *bytes);
 
 /* Canary i of n_canaries. */
 int bk_patch_canary(const bk_patch *patch, uint32_t i, bk_str *prompt, bk_str *expected);

@@ -51,17 +51,6 @@ bool bk_smp_same_name(const char *a, const char *b) {
     return *a == *b;
 }
 
-bool bk_smp_name_ok(const char *name, size_t n) {
-    if (n == 0 || n > BK_NAME_MAX) return false;
-    for (size_t i = 0; i < n; i++) {
-        char c = name[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        bool inner = i > 0 && (c == '.' || c == '_' || c == '-');
-        if (!plain && !inner) return false;
-    }
-    return true;
-}
-
 int bk_smp_hook_failed(bk_smp_call *c, int rc) {
     if (c->s->hooks->detail) c->detail = c->s->hooks->detail(c->s->self);
     if (rc < 0) return (int)bk_rc_from_error(rc);

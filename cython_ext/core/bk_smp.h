@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "bk_config.h"
+#include "bk_name.h"
 #include "bk_sha256.h"
 
 /* An upload that was idle this long may be replaced by another. */
@@ -86,8 +87,6 @@ typedef struct {
     bk_smp_name name;
     uint32_t size; /* bytes */
     bool active;
-    bool has_sha256;
-    uint8_t sha256[32];
 } bk_smp_entry;
 
 typedef struct {
@@ -175,8 +174,5 @@ int bk_smp_handle(bk_smp *s, const uint8_t *req, size_t n, uint8_t *rsp, size_t 
 
 /* Drop an open upload, as when its line went away. */
 void bk_smp_drop_upload(bk_smp *s);
-
-/* True when `name` is [a-z0-9][a-z0-9._-]{0,31}. */
-bool bk_smp_name_ok(const char *name, size_t n);
 
 #endif

@@ -14,7 +14,7 @@ static int take_name(const bk_smp_call *c, bk_smp_name name) {
         return BK_RC_BAD_NAME;
     }
     size_t n = path.len - PREFIX - SUFFIX;
-    if (!bk_smp_name_ok((const char *)path.value + PREFIX, n)) return BK_RC_BAD_NAME;
+    if (!bk_name_ok((const char *)path.value + PREFIX, n)) return BK_RC_BAD_NAME;
     memcpy(name, path.value + PREFIX, n);
     name[n] = 0;
     return BK_RC_OK;

@@ -26,6 +26,7 @@ static int date_time(bk_smp_call *c) {
     char text[40];
     if (!c->s->hooks->datetime) return BK_SMP_NOT_SUPPORTED;
     int rc = c->s->hooks->datetime(c->s->self, text, sizeof text);
+    if (rc == BK_RC_NOT_SUPPORTED) return BK_SMP_NOT_SUPPORTED;
     if (rc) return bk_smp_hook_failed(c, rc);
     bk_smp_put_text(&c->out, "datetime", text, strlen(text));
     return BK_RC_OK;

@@ -3,7 +3,7 @@
 #include "bk_smp_wire.h"
 
 static int copy_name(const struct zcbor_string *from, bk_smp_name name) {
-    if (!bk_smp_name_ok((const char *)from->value, from->len)) return BK_RC_BAD_NAME;
+    if (!bk_name_ok((const char *)from->value, from->len)) return BK_RC_BAD_NAME;
     memcpy(name, from->value, from->len);
     name[from->len] = 0;
     return BK_RC_OK;
@@ -22,13 +22,12 @@ static void put_entry(bk_smp_call *c, const bk_smp_entry *e) {
     bk_smp_put_text(&c->out, "name", e->name, strlen(e->name));
     bk_smp_put_uint(&c->out, "size", e->size);
     bk_smp_put_bool(&c->out, "active", e->active);
-    if (e->has_sha256) bk_smp_put_bytes(&c->out, "sha256", e->sha256, sizeof e->sha256);
     if (!zcbor_map_end_encode(c->out.z, 4)) c->out.full = true;
 }
 
 static int list(bk_smp_call *c) {
-    /* an entry at its longest: 2 map, 5+34 name, 5+5 size, 8 active, 7+34 sha256; then "next" */
-    enum { ENTRY = 100 + BK_NAME_MAX - 32, NEXT = 1 + 5 + 5 };
+    /* an entry at its longest: 2 map, 5+34 name, 5+5 size, 8 active; then "next" */
+    enum { ENTRY = 59 + BK_NAME_MAX - 32, NEXT = 1 + 5 + 5 };
     if (!c->s->hooks->list) return BK_RC_NOT_SUPPORTED;
     uint32_t index = 0;
     if (bk_smp_arg_u32(c, "from", &index) == BK_ARG_BAD) return BK_RC_BAD_ARGUMENT;

@@ -168,7 +168,7 @@ bk_rc bk_rc_from_error(int error) {
     case BK_ERR_PATCH_UNBOUND: return BK_RC_UNBOUND;
     case BK_ERR_PATCH_RANGE: return BK_RC_RANGE;
     case BK_ERR_PATCH_CRC: return BK_RC_BAD_CRC;
-    case BK_ERR_PATCH_SIGNED: return BK_RC_NOT_SUPPORTED;
+    case BK_ERR_PATCH_SIGNED: return BK_RC_SIGNATURE;
     case BK_ERR_READ_ONLY: return BK_RC_READ_ONLY;
     default: return BK_RC_INTERNAL;
     }

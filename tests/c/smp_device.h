@@ -75,14 +75,13 @@ static int dev_list(void *p, uint32_t index, bk_smp_entry *e) {
     memcpy(e->name, "arith", 6);
     e->size = d->file_n;
     e->active = d->active;
-    e->has_sha256 = index & 1;
     return 0;
 }
 
 static int dev_activate(void *p, const bk_smp_name *names, size_t n, uint64_t *ns) {
     device *d = p;
     for (size_t i = 0; i < n; i++) {
-        if (!bk_smp_name_ok(names[i], strlen(names[i]))) return BK_RC_INTERNAL;
+        if (!bk_name_ok(names[i], strlen(names[i]))) return BK_RC_INTERNAL;
     }
     d->active = n != 0;
     d->activations++;

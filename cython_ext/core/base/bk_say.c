@@ -28,8 +28,8 @@ void bk_say_text(bk_say *s, const char *text) {
     bk_say_bytes(s, text, strlen(text));
 }
 
-void bk_say_uint(bk_say *s, uint32_t v) {
-    char digits[10];
+void bk_say_uint(bk_say *s, uint64_t v) {
+    char digits[20];
     size_t at = sizeof digits;
     do {
         digits[--at] = (char)('0' + v % 10);

@@ -17,7 +17,7 @@ typedef struct {
 void bk_say_start(bk_say *s, char *text, size_t cap); /* cap >= 1 */
 void bk_say_bytes(bk_say *s, const char *p, size_t n);
 void bk_say_text(bk_say *s, const char *text);
-void bk_say_uint(bk_say *s, uint32_t v);
+void bk_say_uint(bk_say *s, uint64_t v);
 void bk_say_hex(bk_say *s, const uint8_t *p, size_t n);
 
 /* Text in quotation marks, without the white space at its ends, at most 24 characters of it;

@@ -1,12 +1,10 @@
-/* health.c: ask the patches' own probes. */
+/* bk_health.c: ask the patches' own probes. */
 #include "bk_health.h"
-
-#ifndef BK_SWITCHER
 
 #include <string.h>
 
 #include "bk_answer.h"
-#include "bk_error.h"
+#include "bk_utf8.h"
 
 enum { SEEN_MAX = 100 }; /* bytes of an answer that are shown */
 
@@ -17,8 +15,6 @@ typedef struct {
     char seen[SEEN_MAX];
     size_t seen_n;
 } reading;
-
-void bk_health_start(bk_health *h) { *h = (bk_health){.start_ms = bk_port_ms()}; }
 
 static uint32_t last_char(const char *p, size_t n) {
     size_t at = n, used;
@@ -70,27 +66,38 @@ static void say_which(bk_say *why, const char *name, uint32_t i, uint32_t n, bk_
 }
 
 /* As much of the answer as tells right from wrong. A token is a byte at least; two more for white
- * space before and the next word's start. Returns what bk_talk_start does. */
-static int32_t read_answer(bk_session *s, bk_str prompt, reading *r) {
-    bk_talk *t = &s->talks[1];
-    int32_t tokens = bk_talk_start(s, t, prompt.p, prompt.n, (uint32_t)r->n + 2);
-    if (tokens < 0) return tokens;
-    while (!t->done && !r->decided) read_text(r, (const char *)s->out, bk_talk_step(s, t, s->out));
+ * space before and the next word's start. Returns what begin and poll do; `why` then has begun. */
+static int read_answer(const bk_active *a, bk_str prompt, reading *r, bk_say *why) {
+    const bk_device_session *s = a->session;
+    bk_ticket ticket;
+    bk_piece piece = {0};
+    uint32_t tokens = 0;
+    int rc = s->begin(s->self, prompt.p, prompt.n, (uint32_t)r->n + 2, true, &ticket, &tokens);
+    if (rc) return bk_answer_refuse_prompt(rc, tokens, why);
+    while (!piece.done && !r->decided) {
+        s->poll(s->self, ticket, true, a->piece, a->piece_bytes, &piece, why);
+        read_text(r, (const char *)a->piece, piece.n);
+    }
+    if (!piece.done) s->cancel(s->self, ticket);
     if (!r->decided) r->right = r->matched == r->n;
-    return tokens;
+    return piece.rc;
 }
 
-static int ask(bk_session *s, const char *name, const bk_patch *patch, uint32_t i, bk_say *why) {
+static int ask(const bk_active *a, const char *name, const bk_patch *patch, uint32_t i,
+               bk_say *why) {
     bk_str prompt = {"", 0}, expected = {"", 0};
+    char text[BK_SMP_DETAIL_MAX + 1];
+    bk_say trouble;
+    bk_say_start(&trouble, text, sizeof text);
     (void)bk_patch_canary(patch, i, &prompt, &expected);
     reading r = {.wanted = expected.p, .n = expected.n};
     bk_utf8_strip(&r.wanted, &r.n);
-    int32_t tokens = read_answer(s, prompt, &r);
-    if (r.right) return BK_RC_OK;
+    int rc = read_answer(a, prompt, &r, &trouble);
+    if (!rc && r.right) return BK_RC_OK;
     say_which(why, name, i, patch->n_canaries, prompt);
-    if (tokens <= 0 || (uint32_t)tokens >= s->state.ctx) {
+    if (rc) {
         bk_say_text(why, ", cannot be asked: ");
-        bk_answer_refuse_prompt(tokens, why);
+        bk_say_text(why, text);
         return BK_RC_CANARY;
     }
     bk_say_text(why, ", gave ");
@@ -100,16 +107,34 @@ static int ask(bk_session *s, const char *name, const bk_patch *patch, uint32_t 
     return BK_RC_CANARY;
 }
 
-int bk_health_ask(bk_health *h, bk_session *s, const char *name, const bk_patch *patch,
-                  bk_say *why) {
+static uint32_t now_ms(const bk_health *h) {
+    return h->active->port->ms(h->active->port->self);
+}
+
+void bk_health_start(bk_health *h, const bk_active *active) {
+    *h = (bk_health){.active = active};
+    h->start_ms = now_ms(h);
+}
+
+int bk_health_ask(bk_health *h, const char *name, const bk_patch *patch, bk_say *why) {
     h->all += patch->n_canaries;
     for (uint32_t i = 0; i < patch->n_canaries; i++) {
-        if (h->asked && bk_port_ms() - h->start_ms >= BK_PROBE_BUDGET_MS) return BK_RC_OK;
-        int rc = ask(s, name, patch, i, why);
+        if (h->asked && now_ms(h) - h->start_ms >= h->active->probe_budget_ms) return BK_RC_OK;
+        int rc = ask(h->active, name, patch, i, why);
         if (rc) return rc;
         h->asked++;
     }
     return BK_RC_OK;
 }
 
-#endif
+void bk_health_note(const bk_health *h) {
+    char text[80];
+    bk_say s;
+    if (h->asked == h->all) return;
+    bk_say_start(&s, text, sizeof text);
+    bk_say_uint(&s, h->asked);
+    bk_say_text(&s, " of ");
+    bk_say_uint(&s, h->all);
+    bk_say_text(&s, " probes were asked in the time there is");
+    h->active->port->log(h->active->port->self, text);
+}
