@@ -14,6 +14,9 @@ class Bpe:
     @property
     def n_bytes(self) -> int:
         """Memory that the tables take."""
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest token."""
     def encode(self, text: Buffer, special: bool) -> list[int]: ...
     def piece(self, id: int) -> bytes: ...
     def is_control(self, id: int) -> bool: ...

@@ -13,13 +13,18 @@ cdef extern from "bk_patch.h":
     enum:
         BK_MAX_ACTIVE
         BK_ERR_LIMIT
+    ctypedef struct bk_span:
+        const uint8_t *p
+        size_t n
     ctypedef struct bk_patch:
+        bk_span whole
         bk_str name, domain
         const uint8_t *model_id
         uint32_t n_flips[3]
         uint32_t crc, n_canaries, sequence
         bint has_sequence
     int bk_patch_parse(const uint8_t *data, size_t n, bk_patch *patch) nogil
+    void bk_patch_move(bk_patch *patch, const uint8_t *data) nogil
     int bk_patch_check(const bk_patch *patch, const bk_model *model, bint allow_unbound) nogil
     int bk_patch_row_crc(const bk_patch *patch, const bk_model *model, uint32_t *crc) nogil
     int bk_patch_xor(const bk_patch *patch, bk_model *model) nogil
@@ -31,9 +36,6 @@ cdef extern from "bk_cose.h":
         BK_COSE_KEY
         BK_COSE_SIGNATURE
         BK_COSE_HEAD_MAX
-    ctypedef struct bk_span:
-        const uint8_t *p
-        size_t n
     ctypedef struct bk_cose:
         const uint8_t *public_key
         const uint8_t *signature
@@ -51,25 +53,59 @@ cdef extern from "bk_overlay.h":
                          const bk_model *model, void *mem, size_t size) nogil
 
 
-cdef class _Set:
-    """Up to BK_MAX_ACTIVE decoded patches, and the bytes that they are views of."""
+cdef class Patch:
+    """A decoded .bkp and the bytes that it is views of; equal to another with the same bytes."""
 
-    cdef list _files
-    cdef bk_patch _patches[BK_MAX_ACTIVE]
+    cdef bk_patch _patch
+    cdef bytes _data
+
+    def __cinit__(self, data not None, decode=True):
+        self._data = bytes(data)
+        cdef int err
+        if decode:
+            err = bk_patch_parse(<const uint8_t *>PyBytes_AsString(self._data),
+                                 PyBytes_Size(self._data), &self._patch)
+            if err:
+                raise CoreError(err)
+
+    @staticmethod
+    def adopt(capsule, bytes data not None):
+        """What a capsule's `bk_patch` was decoded into, over the same bytes."""
+        cdef Patch one = Patch(data, False)
+        one._patch = (<bk_patch *>PyCapsule_GetPointer(capsule, "bk_patch"))[0]
+        bk_patch_move(&one._patch, <const uint8_t *>PyBytes_AsString(one._data))
+        return one
+
+    @staticmethod
+    def of(patch):
+        """The patch itself, or that of its bytes."""
+        return patch if isinstance(patch, Patch) else Patch(patch)
+
+    def __bytes__(self):
+        return self._data
+
+    def __eq__(self, other):
+        return isinstance(other, Patch) and bytes(self) == bytes(other)
+
+    def __hash__(self):
+        return hash(self._data)
+
+
+cdef class _Set:
+    """Up to BK_MAX_ACTIVE patches, decoded here unless they are already."""
+
+    cdef list _members
     cdef const bk_patch *_pointers[BK_MAX_ACTIVE]
     cdef uint32_t n
 
-    def __cinit__(self, files):
-        self._files = [bytes(file) for file in files]
-        if len(self._files) > BK_MAX_ACTIVE:
-            raise CoreError(BK_ERR_LIMIT, f"{len(self._files)} patches, at most {BK_MAX_ACTIVE}")
-        for i, file in enumerate(self._files):
-            err = bk_patch_parse(<const uint8_t *>PyBytes_AsString(file), PyBytes_Size(file),
-                                 &self._patches[i])
-            if err:
-                raise CoreError(err)
-            self._pointers[i] = &self._patches[i]
-        self.n = <uint32_t>len(self._files)
+    def __cinit__(self, patches):
+        self._members = [Patch.of(patch) for patch in patches]
+        if len(self._members) > BK_MAX_ACTIVE:
+            raise CoreError(BK_ERR_LIMIT,
+                            f"{len(self._members)} patches, at most {BK_MAX_ACTIVE}")
+        for i, member in enumerate(self._members):
+            self._pointers[i] = &(<Patch>member)._patch
+        self.n = <uint32_t>len(self._members)
 
 
 cdef str name_of(const bk_patch *patch):

@@ -57,6 +57,7 @@ cdef class Bpe:
     cdef readonly int n_tokens
     cdef readonly int eos
     cdef readonly size_t n_bytes
+    cdef readonly size_t longest
 
     def __cinit__(self, const uint8_t[::1] gguf not None):
         self._gguf = gguf
@@ -82,6 +83,7 @@ cdef class Bpe:
         self.n_tokens = <int>self._bpe.n_tokens
         self.eos = self._bpe.eos
         self.n_bytes = n
+        self.longest = self._bpe.longest
 
     def __dealloc__(self):
         free(self._mem)

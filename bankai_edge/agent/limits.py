@@ -8,6 +8,8 @@ from typing import Literal
 # Whether a patch has to be signed by a trusted key: no; no, but say so; yes.
 Policy = Literal["open", "warn", "require"]
 
+MAX_PATCH_BYTES = 1 << 20
+MAX_NEW_TOKENS = 4096
 PROBE_BUDGET_S = 1.5  # for the patches' own probes at a switch: a client waits 2 s for the answer
 
 

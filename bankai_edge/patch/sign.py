@@ -75,20 +75,27 @@ def sign(payload: bytes, key: Ed25519PrivateKey) -> bytes:
     return cbor2.dumps(cbor2.CBORTag(_TAG, [header, {}, payload, signature]))
 
 
-def verify(envelope: Envelope, what: str = "the patch") -> None:
-    """Raise SignatureError (exit 5) unless the signature is its own key's over these bytes."""
+def fits(public_key: bytes, signature: bytes, signed: bytes) -> bool:
+    """Whether a signature is this key's over these bytes."""
     module = ed25519()
     from cryptography.exceptions import InvalidSignature
 
     try:
-        key = module.Ed25519PublicKey.from_public_bytes(envelope.public_key)
-        key.verify(envelope.signature, envelope.signed_head + envelope.payload)
-    except (InvalidSignature, ValueError) as error:
+        module.Ed25519PublicKey.from_public_bytes(public_key).verify(signature, signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def verify(envelope: Envelope, what: str = "the patch") -> None:
+    """Raise SignatureError (exit 5) unless the signature is its own key's over these bytes."""
+    signed = envelope.signed_head + envelope.payload
+    if not fits(envelope.public_key, envelope.signature, signed):
         raise SignatureError(
             f"{what} is not as it was signed: its signature does not fit "
             f"the key {short_key(envelope.public_key)}",
             next_step="Fetch it from its source again; do not use it",
-        ) from error
+        )
 
 
 class NoCryptographyError(BankaiError):
