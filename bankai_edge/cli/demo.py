@@ -21,7 +21,7 @@ from bankai_edge.host.client import Client
 from bankai_edge.host.discover import connect
 from bankai_edge.models import ARITH, NANO
 from bankai_edge.patch import bkp
-from bankai_edge.search.domains import Item, forms, items
+from bankai_edge.probes.domains import Item, forms, items
 
 TARGETS, CONTROLS, SEED = 16, 12, 11
 PLAIN_WIDTH = 110  # columns, where no terminal says
