@@ -10,7 +10,6 @@ import pytest
 
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model, Session
-from bankai_edge.models import ARITH
 from bankai_edge.search.domains import items
 from bankai_edge.search.evaluate import Change, Evaluator
 from bankai_edge.search.objective import Objective
@@ -18,6 +17,7 @@ from bankai_edge.search.probes import Probe, judge_pack, search_packs, tokenise
 from bankai_edge.search.reading import Scores
 from bankai_edge.search.sites import BIT, GROUP, ROW, as_bytes
 from bankai_edge.search.workers import Reading, Threads
+from bankai_edge.shipped import ARITH
 
 FORM = "add_question"  # what arith.bkp teaches
 

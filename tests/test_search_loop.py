@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from bankai_edge.model import Model
-from bankai_edge.models import ARITH
 from bankai_edge.patch.bkp import Patch, decode, encode
 from bankai_edge.search.goals import Goals, load
 from bankai_edge.search.loop import Found, Limits, Search, State, Watch
@@ -21,6 +20,7 @@ from bankai_edge.search.sites import BIT, GROUP, ROW, Site, Sites, as_bytes, in_
 from bankai_edge.search.strategies import Focus, Gains, Guided, Random, Scale, Strategy, tensors_of
 from bankai_edge.search.trial import Trial
 from bankai_edge.search.workers import Crew, Processes, Threads
+from bankai_edge.shipped import ARITH
 
 SMALL = Sizes(16, 46), Sizes(12, 46), Sizes(12, 46)
 KNOWN = of_patch(decode(ARITH.read_bytes()))

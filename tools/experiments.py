@@ -32,7 +32,6 @@ from search_experiments import (
 from synthetic_experiment import run_synthetic, show_synthetic
 
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
 from bankai_edge.patch import Patch, decode, encode
 from bankai_edge.patch.flips import PROJECTIONS
 from bankai_edge.search import impact, texts
@@ -44,6 +43,7 @@ from bankai_edge.search.impact import Place
 from bankai_edge.search.questions import Question, load
 from bankai_edge.search.stacking import stack_report
 from bankai_edge.search.statistics import mcnemar, wilson
+from bankai_edge.shipped import NANO
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "experiments"

@@ -74,7 +74,7 @@ def bench(
         return
     from bankai_edge.bench.report import measure
     from bankai_edge.bench.svg import picture
-    from bankai_edge.models import NANO
+    from bankai_edge.shipped import NANO
 
     path = model_path or NANO
     report = measure(

@@ -80,10 +80,10 @@ def evaluate(
 ) -> None:
     """Judge a model with and without patches on questions that no search has seen."""
     from bankai_edge.model import Model, Session
-    from bankai_edge.models import NANO
     from bankai_edge.patch import decode, files
     from bankai_edge.search import impact, questions, report, texts
     from bankai_edge.search.compare import Comparison, Judge
+    from bankai_edge.shipped import NANO
 
     model = Model(model_path or NANO, threads=1)
     data = [files.read_bytes(path) for path in patches]

@@ -112,8 +112,8 @@ def stack_report(
     report = None
     if probes:
         from bankai_edge.model import Model
-        from bankai_edge.models import NANO
         from bankai_edge.search.stacking import stack_report as measure
+        from bankai_edge.shipped import NANO
 
         model = Model(model_path or NANO, threads=1)
         for part in parts:
