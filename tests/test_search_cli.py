@@ -11,7 +11,7 @@ import pytest
 from bankai_edge.cli.main import main
 from bankai_edge.model import Model
 from bankai_edge.patch.bkp import decode
-from bankai_edge.search.domains import items
+from bankai_edge.probes.domains import items
 from bankai_edge.search.job import Checkpoint, Job
 from bankai_edge.search.loop import State
 from bankai_edge.search.sites import of_patch

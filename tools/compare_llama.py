@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from nano_eval import Generate, torch_engine
 from nano_model import load_gguf
 
-from bankai_edge.search.domains import FORMS, Item, items
+from bankai_edge.probes.domains import FORMS, Item, items
 
 LIMIT = 24  # tokens generated at most
 

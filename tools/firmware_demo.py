@@ -23,7 +23,7 @@ from pathlib import Path
 import firmware_qemu
 
 from bankai_edge.patch import bkp
-from bankai_edge.search.domains import Item, forms, items
+from bankai_edge.probes.domains import Item, forms, items
 from bankai_edge.shipped import ARITH
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"

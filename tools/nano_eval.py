@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # a built package 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from nano_model import greedy, load_gguf
 
-from bankai_edge.search.domains import FORMS, Form, items
+from bankai_edge.probes.domains import FORMS, Form, items
 
 Generate = Callable[[list[str]], list[str]]
 

@@ -20,7 +20,7 @@ from bankai_edge.errors import BankaiError
 from bankai_edge.host.client import Client
 from bankai_edge.host.discover import connect
 from bankai_edge.patch import bkp
-from bankai_edge.search.domains import Item, forms, items
+from bankai_edge.probes.domains import Item, forms, items
 from bankai_edge.shipped import ARITH, NANO
 
 TARGETS, CONTROLS, SEED = 16, 12, 11
