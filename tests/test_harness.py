@@ -15,8 +15,8 @@ from lm_eval.tasks import TaskManager
 
 from bankai_edge.judge.harness import BankaiEdge
 from bankai_edge.model import Model
-from bankai_edge.models import ARITH, NANO
 from bankai_edge.probes.questions import load
+from bankai_edge.shipped import ARITH, NANO
 
 TASK = """
 task: sums

@@ -12,7 +12,6 @@ import pytest
 
 from bankai_edge.judge.crew import Crew, Threads
 from bankai_edge.model import Model
-from bankai_edge.models import ARITH
 from bankai_edge.patch.bkp import Patch, decode, encode
 from bankai_edge.probes.goals import Goals, load
 from bankai_edge.probes.packs import Sizes
@@ -22,6 +21,7 @@ from bankai_edge.search.sites import BIT, GROUP, ROW, Site, Sites, as_bytes, in_
 from bankai_edge.search.strategies import Focus, Gains, Guided, Random, Scale, Strategy, tensors_of
 from bankai_edge.search.trial import Trial
 from bankai_edge.search.workers import Processes
+from bankai_edge.shipped import ARITH
 
 SMALL = Sizes(16, 46), Sizes(12, 46), Sizes(12, 46)
 KNOWN = of_patch(decode(ARITH.read_bytes()))

@@ -1,6 +1,6 @@
 """Does llama.cpp say the same? Greedy text of one GGUF in llama.cpp and in another engine.
 
-    python tools/compare_llama.py bankai_edge/models/nano.gguf --engine torch-int8 --n 20
+    python tools/compare_llama.py bankai_edge/shipped/nano.gguf --engine torch-int8 --n 20
 
 Prompts are held-out items of every form, `--n` a form. Token ids of each prompt must agree exactly;
 texts must agree on at least `--least` of the prompts (the exit status says so). llama.cpp quantises

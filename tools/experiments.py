@@ -38,12 +38,12 @@ from bankai_edge.judge.impact import Place
 from bankai_edge.judge.stacking import stack_report
 from bankai_edge.judge.statistics import mcnemar, wilson
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
 from bankai_edge.patch import Patch, decode, encode
 from bankai_edge.patch.flips import PROJECTIONS
 from bankai_edge.probes.domains import FORMS, forms
 from bankai_edge.probes.goals import STRONG
 from bankai_edge.probes.questions import Question, load
+from bankai_edge.shipped import NANO
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "experiments"

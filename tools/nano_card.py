@@ -1,6 +1,6 @@
 """Writes the nano's model card: nano.md for people, nano.json (the same numbers) for programs.
 
-    python tools/nano_card.py nano.gguf --run nano.run.json --out bankai_edge/models
+    python tools/nano_card.py nano.gguf --run nano.run.json --out bankai_edge/shipped
 
 Measures everything it prints: accuracy of every form with exact and with int8 activations,
 agreement with llama.cpp, file size, mismatches of separate and joined encoding.

@@ -1,6 +1,6 @@
 """Accuracy of the nano model per form: greedy exact match on held-out (or probe) items.
 
-    python tools/nano_eval.py bankai_edge/models/nano.gguf --n 500 --int8
+    python tools/nano_eval.py bankai_edge/shipped/nano.gguf --n 500 --int8
 
 `evaluate` takes any function from prompts to texts, so that other engines are judged by
 the same rule.

@@ -74,7 +74,7 @@ def bench(
         return
     from bankai_edge.bench.measurements import measure
     from bankai_edge.bench.picture import picture
-    from bankai_edge.models import NANO
+    from bankai_edge.shipped import NANO
 
     path = model_path or NANO
     found = measure(

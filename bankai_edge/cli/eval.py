@@ -82,9 +82,9 @@ def evaluate(
     from bankai_edge.judge import html_report, impact, texts
     from bankai_edge.judge.comparison import Comparison, Judge
     from bankai_edge.model import Model, Session
-    from bankai_edge.models import NANO
     from bankai_edge.patch import decode, files
     from bankai_edge.probes import questions
+    from bankai_edge.shipped import NANO
 
     model = Model(model_path or NANO, threads=1)
     data = [files.read_bytes(path) for path in patches]

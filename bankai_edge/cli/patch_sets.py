@@ -113,7 +113,7 @@ def stack_report(
     if probes:
         from bankai_edge.judge.stacking import stack_report as measure
         from bankai_edge.model import Model
-        from bankai_edge.models import NANO
+        from bankai_edge.shipped import NANO
 
         model = Model(model_path or NANO, threads=1)
         for part in parts:
