@@ -30,8 +30,8 @@ from bankai_edge.bundle.make import make, read_patches
 from bankai_edge.bundle.manifest import MANIFEST, SIGNATURE
 from bankai_edge.bundle.versions import PREFIX, STORE, Versions
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
-from bankai_edge.models import ARITH, NANO
 from bankai_edge.patch.keys import public_pem
+from bankai_edge.shipped import ARITH, NANO
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))

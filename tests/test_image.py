@@ -25,8 +25,8 @@ from bankai_edge.cli.main import main
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.image import boot, elf, packages, partitions, programs, rootfs
 from bankai_edge.image.recipes import RECIPES, UART0, UART0_PINS, UART1, recipe_of
-from bankai_edge.models import ARITH
 from bankai_edge.patch import decode, encode, keys
+from bankai_edge.shipped import ARITH
 
 MIB = 1 << 20
 WHEN = 1_700_000_000

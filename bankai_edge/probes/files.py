@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bankai_edge.errors import BankaiError, UsageError
-from bankai_edge.search.domains import split_by_hash
+from bankai_edge.probes.domains import split_by_hash
 
 SPLITS = {
     "train": "train", "search": "train", "probe": "train", "validation": "validation",

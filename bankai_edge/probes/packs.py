@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bankai_edge.errors import UsageError
-from bankai_edge.search.domains import FORMS, Form, Item, forms, items
+from bankai_edge.probes.domains import FORMS, Form, Item, forms, items
 
 
 class Encoder(Protocol):

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from bankai_edge.search.compare import Comparison, Row, Side, net_interval_of
-from bankai_edge.search.impact import Cell, Point, perplexity_of
-from bankai_edge.search.plots import COLOURS, curve, heat_map, shift_plot
-from bankai_edge.search.statistics import mcnemar, wilson
+from bankai_edge.judge.comparison import Comparison, Row, Side, net_interval_of
+from bankai_edge.judge.impact import Cell, Point, perplexity_of
+from bankai_edge.judge.plots import COLOURS, curve, heat_map, shift_plot
+from bankai_edge.judge.statistics import mcnemar, wilson
 
 SHOWN = 60  # changed answers listed of each kind
 _STYLE = """

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from bankai_edge.search.facts import FACT_PHRASINGS, FACTS
+from bankai_edge.probes.facts import FACT_PHRASINGS, FACTS
 
 SPLITS = ("train", "probe", "heldout")
 DOMAINS = ("arithmetic", "units", "home", "sensor", "facts")

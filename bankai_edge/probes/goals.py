@@ -2,7 +2,7 @@
 
 A goal is named ``nano:FORM`` (a form of domains.py), ``nano:strong`` (all that the nano was trained
 on: as controls), ``general:math`` and its like (general.py), or is a file of probes
-(probe_file.py).
+(files.py).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bankai_edge.errors import UsageError
-from bankai_edge.search import general, probe_file
-from bankai_edge.search.domains import Item, forms, items
-from bankai_edge.search.probe_file import Entry
-from bankai_edge.search.probes import (
+from bankai_edge.probes import files, general
+from bankai_edge.probes.domains import Item, forms, items
+from bankai_edge.probes.files import Entry
+from bankai_edge.probes.packs import (
     JUDGE,
     SEARCH,
     VALIDATION,
@@ -106,9 +106,9 @@ def _parts(
         if kind not in general.SETS:
             raise UsageError(f"no set is called {name!r}",
                              expected=f"general: and one of {', '.join(general.SETS)}")  # fmt: skip
-        return _listed(probe_file.parse(general.entries(kind), name), encoder), kind
+        return _listed(files.parse(general.entries(kind), name), encoder), kind
     if not name.startswith(NANO):
-        return _listed(probe_file.read(Path(name)), encoder), None
+        return _listed(files.read(Path(name)), encoder), None
     if name == STRONG:
         if not control:
             raise UsageError(f"{STRONG} is no target", expected="a form, as nano:add_question")

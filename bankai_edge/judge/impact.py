@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bankai_edge.errors import UsageError
+from bankai_edge.judge.comparison import Judge
+from bankai_edge.judge.texts import Documents, TextChange, compare_text
 from bankai_edge.model import Model
 from bankai_edge.patch.bkp import Patch, encode
 from bankai_edge.patch.flips import PROJECTIONS, Flip
-from bankai_edge.search.compare import Judge
-from bankai_edge.search.texts import Documents, TextChange, compare_text
 
 Kind = Literal["bit", "row"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

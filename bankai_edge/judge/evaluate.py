@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bankai_edge import _engine, _patch
+from bankai_edge.judge.crew import Reading, Threads
+from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
-from bankai_edge.search.probes import Pack, Probe
-from bankai_edge.search.reading import Scores
-from bankai_edge.search.workers import Reading, Threads
+from bankai_edge.probes.packs import Pack, Probe
 
 EXTRA_TOKENS = 4  # how far greedy text may outgrow the right answer's tokens before it is wrong
 

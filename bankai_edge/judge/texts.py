@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.model import Model, Session
-from bankai_edge.search import questions
-from bankai_edge.search.goals import NANO
+from bankai_edge.probes import questions
+from bankai_edge.probes.goals import NANO
 
 WINDOW = 256  # tokens predicted from each other; the first of a window is given
 SLAB = 16  # positions turned into probabilities at once

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from bankai_edge.search.facts import FACTS
+from bankai_edge.probes.facts import FACTS
 
 Entry = dict[str, Any]
 SETS = ("math", "code", "knowledge", "calculus")

@@ -49,7 +49,7 @@ class ModelRow:
 
 
 @dataclass
-class Report:
+class Measurements:
     """Everything that one run of the benchmark found; seconds and bytes throughout."""
 
     machine: Machine
@@ -151,7 +151,7 @@ def measure(
     every_kernel: bool = False,
     budget: float = 1.0,
     say: Callable[[str], None] = lambda what: None,
-) -> Report:
+) -> Measurements:
     """Measure everything about the model at `path`, `budget` seconds for each row of the table.
 
     `say` is told what comes next. Raises what opening the model raises.
@@ -161,28 +161,28 @@ def measure(
     say("loading the model")
     start = time.perf_counter()
     model = Model(path, writable=True, threads=max(threads))
-    report = Report(here, _model_row(model, time.perf_counter() - start), kernel_rows())
-    _measure_memory(report, model)
+    found = Measurements(here, _model_row(model, time.perf_counter() - start), kernel_rows())
+    _measure_memory(found, model)
     for n in threads:
         say(f"reading memory, {n} threads")
-        report.bandwidth += sweep(n, budget=budget / 20)
-        report.roof[n] = read_bandwidth(n, report.model.weight_bytes, budget=budget / 8)
+        found.bandwidth += sweep(n, budget=budget / 20)
+        found.roof[n] = read_bandwidth(n, found.model.weight_bytes, budget=budget / 8)
     for n in threads:
         say(f"tokens, {n} threads")
-        report.tokens += _token_speeds(model, _pool(n), budget)
+        found.tokens += _token_speeds(model, _pool(n), budget)
     say("switching patches")
-    report.switches = switch_speeds(model, budget=budget / 3)
-    names = [k.name for k in report.kernels if k.runs] if every_kernel else [model.core.kernel]
+    found.switches = switch_speeds(model, budget=budget / 3)
+    names = [k.name for k in found.kernels if k.runs] if every_kernel else [model.core.kernel]
     for n in threads:
         say(f"products, {n} threads")
         shapes = matrix_shapes(model.core)
-        report.products += product_speeds(names, shapes, n, budget=budget / 20)
+        found.products += product_speeds(names, shapes, n, budget=budget / 20)
     say("starting afresh")
-    report.first_token = cold_start(path, max(threads))
-    report.after = machine(kernel=model.core.kernel, vcgencmd=vcgencmd)
+    found.first_token = cold_start(path, max(threads))
+    found.after = machine(kernel=model.core.kernel, vcgencmd=vcgencmd)
     seen = throttle_notes(marks, throttle_marks())
-    report.notes = [*here.notes, *(note for note in seen if not note.startswith("Raspberry Pi"))]
-    return report
+    found.notes = [*here.notes, *(note for note in seen if not note.startswith("Raspberry Pi"))]
+    return found
 
 
 def _pool(threads: int) -> _engine.Pool | None:
@@ -220,10 +220,10 @@ def _token_speeds(model: Model, pool: _engine.Pool | None, budget: float) -> lis
     return [*found, runner.decode(min(DECODES, limit), budget=budget)]
 
 
-def _measure_memory(report: Report, model: Model) -> None:
+def _measure_memory(found: Measurements, model: Model) -> None:
     """Resident memory with the tokenizer in use, and what a full context adds to it."""
     ctx = min(MEMORY_CTX, model.shape.context)
     model.tokenizer.encode("1")
-    report.memory = memory(model.core.packed_bytes, model.path)
-    report.memory_ctx = ctx
-    report.state_bytes = _engine.State(model.core, ctx, BATCH, model.pool).n_bytes
+    found.memory = memory(model.core.packed_bytes, model.path)
+    found.memory_ctx = ctx
+    found.state_bytes = _engine.State(model.core, ctx, BATCH, model.pool).n_bytes

@@ -1,6 +1,6 @@
 """EleutherAI's lm-evaluation-harness on this engine (extra: ``bankai-edge[harness]``).
 
-    python -m bankai_edge.search.harness --model bankai-edge \
+    python -m bankai_edge.judge.harness --model bankai-edge \
         --model_args path=model.gguf,patches=a.bkp+b.bkp --tasks gsm8k
 
 Every other option is the harness's own. Scores are bit-exact; generation is greedy.
@@ -19,11 +19,11 @@ from lm_eval.api.registry import register_model
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from bankai_edge.errors import UsageError
+from bankai_edge.judge.evaluate import Evaluator
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import files
-from bankai_edge.search.domains import Item
-from bankai_edge.search.evaluate import Evaluator
-from bankai_edge.search.probes import Probe
+from bankai_edge.probes.domains import Item
+from bankai_edge.probes.packs import Probe
 
 CONTEXT = 2048
 MOST_TOKENS = 256  # of a generation whose task does not say

@@ -1,4 +1,4 @@
-"""The gate: what a validation pack must have shown before a patch is written.
+"""The promotion gate: what a validation pack must have shown before a patch is written.
 
 A patch that fixes about as many answers as it breaks is noise, however many it fixes; one that pays
 for its target with something else is no patch. What a pack is too small to show is not believed.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from bankai_edge.search.evaluate import Change, Verdict
-from bankai_edge.search.statistics import sign_test
+from bankai_edge.judge.evaluate import Change, Verdict
+from bankai_edge.judge.statistics import sign_test
 
 CHANCE = 0.01  # of as good a net gain from flips that do nothing (McNemar, exact, one-sided)
 TARGET_MAY_BREAK = 0.01  # of the target's answers that were right, rounded up

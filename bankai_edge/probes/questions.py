@@ -1,6 +1,6 @@
 """Questions to judge by: the nano model's held-out items, or a probe file in Bankai's JSON.
 
-Of a file (probe_file.py) only held-out probes are asked, split as a search splits them, unless all
+Of a file (files.py) only held-out probes are asked, split as a search splits them, unless all
 are asked for. A file's answer is right as soon as the text starts with it, unless its probe says
 ``end``; a nano item's text must end there too.
 """
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bankai_edge.errors import UsageError
-from bankai_edge.search import probe_file
-from bankai_edge.search.domains import DOMAINS, FORMS, Item, forms, items
-from bankai_edge.search.goals import NANO, STRONG
-from bankai_edge.search.probe_file import Entry
-from bankai_edge.search.probes import (
+from bankai_edge.probes import files
+from bankai_edge.probes.domains import DOMAINS, FORMS, Item, forms, items
+from bankai_edge.probes.files import Entry
+from bankai_edge.probes.goals import NANO, STRONG
+from bankai_edge.probes.packs import (
     JUDGE,
     Encoder,
     Probe,
@@ -103,7 +103,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _from_file(path: Path, encoder: Encoder, every_split: bool) -> list[Question]:
-    entries = probe_file.read(path)
+    entries = files.read(path)
     chosen = [_question(e, encoder) for e in entries if every_split or e.split == "heldout"]
     if not chosen:
         raise UsageError(

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bankai_edge.judge.evaluate import EXTRA_TOKENS, Change, Evaluator
+from bankai_edge.judge.statistics import Interval, mcnemar, net_interval, wilson
+from bankai_edge.judge.texts import TextChange
 from bankai_edge.model import Model
 from bankai_edge.patch.algebra import compose, sections
 from bankai_edge.patch.bkp import decode, encode
-from bankai_edge.search.evaluate import EXTRA_TOKENS, Change, Evaluator
-from bankai_edge.search.questions import Question
-from bankai_edge.search.statistics import Interval, mcnemar, net_interval, wilson
-from bankai_edge.search.texts import TextChange
+from bankai_edge.probes.questions import Question
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 from bankai_edge import _engine, _patch
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model
-from bankai_edge.search.probes import Probe
+from bankai_edge.probes.packs import Probe
 
 Raw = NDArray[np.float64]
 """[3, n]: log-probabilities, margins, gaps."""
+Metric = Literal["seq_logprob", "token_gap"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bankai_edge.search.goals import Goals
-from bankai_edge.search.objective import Metric
-from bankai_edge.search.probes import Encoder, Pack, Probe
-from bankai_edge.search.reading import Scores
+from bankai_edge.judge.reading import Metric, Scores
+from bankai_edge.probes.goals import Goals
+from bankai_edge.probes.packs import Encoder, Pack, Probe
 
 UNTHINKABLE = 10.0  # nats by which a distractor lies behind: e^-10 of the right token's probability
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from bankai_edge.judge.comparison import Judge
+from bankai_edge.judge.evaluate import Change
 from bankai_edge.model import Model
 from bankai_edge.patch.bkp import decode
-from bankai_edge.search import questions
-from bankai_edge.search.compare import Judge
-from bankai_edge.search.evaluate import Change
+from bankai_edge.probes import questions
 
 ALL = "all together"
 

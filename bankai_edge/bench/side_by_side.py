@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bankai_edge.bench.board_report import BoardReport, Figure
-from bankai_edge.bench.svg import COLOURS, document, line, words
 from bankai_edge.boards import boards
 from bankai_edge.boards.expect import expect
 from bankai_edge.shapes import SHAPES, ModelShape
+from bankai_edge.svg import COLOURS, bar, document, words
 
 HEADER = ["board", "model", "kernel", "test", "threads", "t/s", "of first", "of computed",
           "governor", "°C", "warnings"]  # fmt: skip
@@ -124,19 +124,12 @@ def picture(reports: Sequence[BoardReport]) -> str:
             last = group
         top = max(r.figure.per_s + r.figure.spread for r in found
                   if (r.report.model_id, r.figure.test) == group)  # fmt: skip
-        parts += _bar(row, y, (RIGHT - LEFT) / top, COLOURS[labels.index(row.report.label) % 6])
+        report, figure = row.report, row.figure
+        name, colour = (
+            f"{report.label}, {figure.threads} thr.",
+            COLOURS[labels.index(report.label) % 6],
+        )
+        scale = (RIGHT - LEFT) / top
+        parts += bar(name, LEFT, y + 3, ROW - 6, figure.per_s, figure.spread, scale, colour)
         y += ROW
     return document(WIDTH, round(y + ROW), parts)
-
-
-def _bar(row: Row, y: float, scale: float, colour: str) -> list[str]:
-    figure, middle = row.figure, y + ROW / 2
-    low, high = figure.per_s - figure.spread, figure.per_s + figure.spread
-    name = f"{row.report.label}, {figure.threads} thr."
-    return [
-        words(LEFT - 6, middle + 4, name, anchor="end"),
-        f'<rect x="{LEFT}" y="{y + 3:.1f}" width="{figure.per_s * scale:.1f}" height="{ROW - 6}" '
-        f'fill="{colour}"/>',
-        line(LEFT + low * scale, middle, LEFT + high * scale, middle, "#111"),
-        words(LEFT + high * scale + 4, middle + 4, f"{figure.per_s:,.1f}"),
-    ]
