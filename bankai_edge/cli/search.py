@@ -12,10 +12,10 @@ from typing import Any, TextIO
 import click
 
 from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.judge.reading import METRICS
 from bankai_edge.model.kernels import choose_threads
-from bankai_edge.patch import files
 from bankai_edge.patch.bkp import NAME, encode
 from bankai_edge.patch.flips import PROJECTIONS
 from bankai_edge.search.job import DEFAULT, Checkpoint, Job, Result
@@ -92,7 +92,7 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
 
         result = run(job, watch, state, resume)
     if result.patch is not None and result.helps:
-        files.write(output, encode(result.patch))
+        write_atomically(output, encode(result.patch))
     if as_json:
         print_json("search", _fields(job, output, result))
     if result.found.interrupted:

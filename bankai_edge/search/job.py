@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import bankai_edge
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.judge import audit
 from bankai_edge.judge.crew import Crew, Threads
@@ -125,9 +126,7 @@ class Checkpoint:
     def save(self, fingerprint: str, state: State) -> None:
         """Replace the file at once: an interrupt leaves the old one or the new one."""
         text = json.dumps({"version": 1, "job": fingerprint, "state": state.to_json()})
-        beside = self.path.with_suffix(self.path.suffix + ".new")
-        beside.write_text(text)
-        beside.replace(self.path)
+        write_atomically(self.path, text.encode())
 
     def load(self, fingerprint: str) -> State:
         """Raises BankaiError when there is none, or it belongs to another search."""

@@ -7,7 +7,6 @@ goes in.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,9 @@ from typing import TYPE_CHECKING
 import bankai_edge
 from bankai_edge import __version__
 from bankai_edge.boards import Board
-from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
-from bankai_edge.image import container, service
-from bankai_edge.image.container import SIGNED_HEAD, Bundle, Part, Signature, part_of
-from bankai_edge.image.manifest import (
+from bankai_edge.bundle import container, startup
+from bankai_edge.bundle.container import SIGNED_HEAD, Bundle, Part, Signature, part_of
+from bankai_edge.bundle.manifest import (
     MANIFEST,
     MAX_BYTES,
     SIGNATURE,
@@ -31,7 +29,9 @@ from bankai_edge.image.manifest import (
     ModelEntry,
     check,
 )
-from bankai_edge.image.wheels import is_wheel, wheel_file
+from bankai_edge.bundle.wheels import is_wheel, wheel_file
+from bankai_edge.durable import not_written, replacing
+from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.patch import files
 from bankai_edge.patch import sign as signing
 from bankai_edge.patch.bkp import decode
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 MACHINES = {"aarch64": "aarch64", "x86-64": "x86_64"}  # a board's architecture -> uname's word
 # What runs on a bare system, out of the bundle itself: nothing but the standard library.
 INSTALLER = (
-    "__init__.py", "ed25519.py", "errors.py", "image/__init__.py", "image/bootstrap.py",
-    "image/container.py", "image/filesystem.py", "image/install.py", "image/manifest.py",
-    "image/report.py", "image/service.py", "image/unpack.py", "image/versions.py",
+    "__init__.py", "durable.py", "ed25519.py", "errors.py", "bundle/__init__.py",
+    "bundle/bootstrap.py", "bundle/container.py", "bundle/install.py", "bundle/listing.py",
+    "bundle/manifest.py", "bundle/startup.py", "bundle/unpack.py", "bundle/versions.py",
 )  # fmt: skip
 _MAIN = """# Installs this bundle: python3 site.bkb (see --help). Any Python 3 can read these lines.
 import sys
@@ -57,7 +57,7 @@ if sys.version_info < ({oldest}):
 
 from pathlib import Path
 
-from bankai_edge.image.bootstrap import main
+from bankai_edge.bundle.bootstrap import main
 
 sys.exit(main(Path(sys.argv[0]), sys.argv[1:]))
 """
@@ -177,7 +177,7 @@ def _members(contents: Contents) -> Iterator[tuple[str, Path | bytes]]:
     package = Path(bankai_edge.__file__).parent
     for name in INSTALLER:
         yield f"bankai_edge/{name}", package / name
-    yield UNIT, service.unit(contents.serial)
+    yield UNIT, startup.unit(contents.serial)
     for wheel in {
         path.name: path for paths in contents.pythons.values() for path in paths
     }.values():
@@ -223,19 +223,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _write(out: Path, parts: Sequence[Part]) -> None:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with replacing(out) as file:
             container.write(file, parts)
             file.flush()
-            os.fsync(file.fileno())
-        with Bundle(temporary) as written:  # a file may have changed while it was read
-            written.check()
-        temporary.replace(out)
+            with Bundle(Path(file.name)) as written:  # a file may have changed while it was read
+                written.check()
     except OSError as error:
-        raise BankaiError(
-            f"{out} cannot be written ({error.strerror})",
-            next_step="Check the directory and the space on the disk",
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise not_written(out, error) from error
