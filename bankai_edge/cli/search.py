@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +74,6 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
     what is reported is greedy text on held-out probes. Ctrl-C keeps the best patch so far.
     Exit code 1: no patch found that helps held-out; nothing is written.
     """
-    from bankai_edge.patch import files
     from bankai_edge.patch.bkp import encode
     from bankai_edge.search.job import Checkpoint
     from bankai_edge.search.job import search as run
@@ -90,7 +90,7 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
 
         result = run(job, watch, state, resume)
     if result.patch is not None and result.helps:
-        files.write(output, encode(result.patch))
+        write_atomically(output, encode(result.patch))
     if as_json:
         print_json("search", _fields(job, output, result))
     if result.found.interrupted:
@@ -107,9 +107,9 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
 
 def _job(model_path: Path | None, name: str, options: dict[str, Any]) -> Job:
     from bankai_edge.model.kernels import choose_threads
-    from bankai_edge.models import NANO
     from bankai_edge.patch.bkp import NAME
     from bankai_edge.search.job import Job
+    from bankai_edge.shipped import NANO
 
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no patch name", expected="1 to 32 of a-z 0-9 . _ -",
