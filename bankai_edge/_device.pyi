@@ -179,6 +179,9 @@ class Device:
     def push(self, name: str, data: bytes) -> None:
         """Take a file in as an upload does; raises DeviceError."""
 
+    def use(self, names: Sequence[str]) -> int:
+        """Make exactly this set active; returns the switch time in ns. Raises DeviceError."""
+
 class Shell:
     """The line shell of one line."""
 

@@ -55,8 +55,13 @@ DIALECT: str = f"-std={_core['c_dialect']}"
 FLOAT_FLAGS: list[str] = _core["float_flags"]
 FLAGS: list[str] = [DIALECT, *_core["core_flags"]]
 WARNINGS: list[str] = _core["core_warnings"]
-ROOMS: list[Path] = [*(HERE / "core" / room for room in _core["core_rooms"]), HERE / "kernels"]
+ROOMS: list[Path] = [
+    *(HERE / "core" / room for room in _core["core_rooms"]),
+    HERE / "kernels",
+    HERE / "device",
+]
 SOURCES: list[Path] = _core["core_sources"]
+DEVICE_SOURCES: list[Path] = _lists("device")["device_sources"]
 LINUX = HERE / "linux"
 LINUX_FLAGS: list[str] = [DIALECT, *FLOAT_FLAGS, *_linux["linux_flags"], f"-I{LINUX}"]
 LINUX_SOURCES: list[Path] = _linux["linux_sources"]

@@ -166,11 +166,12 @@ cdef extern from "bk_device.h":
         uint8_t *piece
         size_t answer_bytes, piece_bytes
     ctypedef struct bk_device:
-        char *detail
+        char detail[161]
     const bk_smp_hooks bk_device_hooks
     void bk_device_init(bk_device *d, const bk_device_parts *parts)
     void bk_device_restore(bk_device *d)
     c_bool bk_device_step(bk_device *d)
+    int bk_device_use(bk_device *d, const bk_smp_name *names, size_t n, uint64_t *ns)
     void bk_device_about(const bk_device *d, const char *board, char *text, size_t cap)
 
 cdef extern from "bk_shell.h":
@@ -298,6 +299,24 @@ cdef class Device:
         if rc:
             raise DeviceError(rc, detail)
 
+    def use(self, names):
+        """Make exactly this set active; returns the switch time in ns. Raises DeviceError."""
+        cdef bk_smp_name wanted[BK_MAX_ACTIVE]
+        cdef uint64_t ns = 0
+        cdef size_t n = <size_t>len(names)
+        if n > BK_MAX_ACTIVE:
+            raise ValueError(f"{n} patches in a set")
+        for i in range(n):
+            raw = names[i].encode()
+            if len(raw) >= sizeof(bk_smp_name):
+                raise ValueError(f"name {names[i]!r} is too long")
+            memcpy(wanted[i], <const char *>(<bytes>raw), <size_t>len(raw) + 1)
+        cdef int rc = bk_device_use(&self._d, <const bk_smp_name *>wanted, n, &ns)
+        self._reraise()
+        if rc:
+            raise DeviceError(rc, (<bytes>(<const char *>self._d.detail)).decode("utf-8", "replace"))
+        return ns
+
     cdef int _reraise(self) except -1:
         if self._raised is not None:
             raised, self._raised = self._raised, None
@@ -344,7 +363,8 @@ cdef class Device:
         m.begin, m.poll, m.cancel, m.bench, m.logits = _begin, _poll, _cancel, _bench, _logits
         p.version, p.ns, p.ms, p.log, p.reset = self._version, _ns, _ms, _log, _reset
         p.facts, p.datetime = _port_facts, _datetime
-        t.verify = _verify if self._trust.can_verify else NULL
+        if self._trust.can_verify:
+            t.verify = _verify
         t.look_up = _look_up
         return 0
 
