@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bankai_edge import __version__
-from bankai_edge._device import REVOKED, STRANGER, TRUSTED, Device, Facts, Shell
+from bankai_edge._device import REVOKED, STRANGER, TRUSTED, Device, Shell
 from bankai_edge.agent.engine import EngineSession
 from bankai_edge.agent.limits import PROBE_BUDGET_S, Policy, Quota
 from bankai_edge.agent.shelf import Shelf
@@ -19,6 +19,7 @@ from bankai_edge.patch import sign
 from bankai_edge.patch.keys import TrustStore
 
 if TYPE_CHECKING:
+    from bankai_edge._device import Facts
     from bankai_edge.model import Session
 
 POLL_S = 0.02

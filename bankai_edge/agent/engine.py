@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bankai_edge import _patch
-from bankai_edge._device import DeviceError, Facts, Lent, PromptError
+from bankai_edge._device import DeviceError, PromptError
 from bankai_edge._link import RC
 from bankai_edge.agent.limits import MAX_NEW_TOKENS
 from bankai_edge.errors import BankaiError, CoreError
 
 if TYPE_CHECKING:
+    from bankai_edge._device import Facts, Lent
     from bankai_edge.model import Session
 
 BENCH_TOKENS = 32
