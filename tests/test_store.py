@@ -13,7 +13,6 @@ import pytest
 from disks import FailingDisk
 
 from bankai_edge.agent.journal import SLOTS
-from bankai_edge.agent.limits import Quota
 from bankai_edge.agent.store import Store, StoreError
 from bankai_edge.durable import Disk
 
@@ -74,7 +73,7 @@ def test_what_is_stored_is_there_after_a_restart(tmp_path: Path) -> None:
 
 
 def fill(root: Path) -> None:
-    store = Store(root, quota=Quota(spare_bytes=0))
+    store = Store(root, spare_bytes=0)
     put(store, "arith", b"old bytes")
     put(store, "units", b"units")
     use(store, "units")
@@ -331,28 +330,12 @@ def test_a_patch_whose_file_is_gone_or_damaged_is_told(tmp_path: Path) -> None:
     assert store.read("arith") == b"old bytes"
 
 
-def test_quotas(tmp_path: Path) -> None:
-    store = Store(tmp_path, quota=Quota(patches=2, total_bytes=100, spare_bytes=0))
-    put(store, "a", bytes(60))
-    with pytest.raises(
-        StoreError, match=r"60 of the 100 bytes.*needs 41.*bankai-edge rm"
-    ) as caught:
-        store.begin("b", 41)
-    assert caught.value.reason == "full"
-    put(store, "b", bytes(40))
-    with pytest.raises(StoreError, match="2 patches are stored"):
-        store.begin("c", 0)
-    put(store, "a", bytes(50))  # what is replaced does not count
-    store.remove("b")
-    put(store, "c", bytes(50))
-
-
 def test_a_full_disk_is_told_before_the_first_byte(tmp_path: Path) -> None:
     class Small(Disk):
         def free_bytes(self, path: Path) -> int:
             return 1000
 
-    store = Store(tmp_path, Small(), quota=Quota(spare_bytes=900))
+    store = Store(tmp_path, Small(), spare_bytes=900)
     store.begin("a", 100).abandon()
     with pytest.raises(StoreError, match="room for 100 bytes, a needs 101") as caught:
         store.begin("a", 101)
@@ -362,14 +345,13 @@ def test_a_full_disk_is_told_before_the_first_byte(tmp_path: Path) -> None:
 ON_A_SMALL_DISK = """
 import sys
 from pathlib import Path
-from bankai_edge.agent.limits import Quota
 from bankai_edge.agent.store import Store, StoreError
 from test_store import fill, put, state, use
 
 root = Path(sys.argv[1])
 fill(root)
 before = state(root)
-store = Store(root, quota=Quota(spare_bytes=0))
+store = Store(root, spare_bytes=0)
 full = 0
 for step in range(400):
     try:
