@@ -106,14 +106,13 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
 
 
 def _job(model_path: Path | None, name: str, options: dict[str, Any]) -> Job:
+    from bankai_edge._facts import NAME_RULE, name_ok
     from bankai_edge.model.kernels import choose_threads
-    from bankai_edge.patch.bkp import NAME
     from bankai_edge.search.job import Job
     from bankai_edge.shipped import NANO
 
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no patch name", expected="1 to 32 of a-z 0-9 . _ -",
-                         next_step="Give --name")  # fmt: skip
+    if not name_ok(name):
+        raise UsageError(f"{name!r} is no patch name", expected=NAME_RULE, next_step="Give --name")
     projections = tuple(_PROJECTIONS.index(p) for p in options.pop("projections"))
     options["threads"] = options["threads"] or choose_threads(None, 1 << 30)
     return Job(model_path or NANO, name=name, projections=projections or None, **options)
