@@ -25,10 +25,10 @@ from bundles import BOARD, tiny
 from sim_disk import Fate, PowerCut
 from sim_tree import SimFileSystem
 
-from bankai_edge.image.bundle import make
-from bankai_edge.image.container import Bundle
-from bankai_edge.image.install import Target, install, rollback
-from bankai_edge.image.versions import STORE, Versions
+from bankai_edge.bundle.container import Bundle
+from bankai_edge.bundle.install import Target, install, rollback
+from bankai_edge.bundle.make import make
+from bankai_edge.bundle.versions import STORE, Versions
 
 FATES: tuple[tuple[Fate, Fate], ...] = (
     ("lost", "lost"), ("kept", "kept"), ("random", "random"),

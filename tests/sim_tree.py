@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sim_disk import Fate, PowerCut
 
-from bankai_edge.image.filesystem import FileSystem
+from bankai_edge.bundle.filesystem import FileSystem
 
 PIECE = 512  # bytes that a torn write leaves written, or as zeros
 HALVES = 2

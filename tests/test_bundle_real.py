@@ -15,7 +15,7 @@ import pytest
 from agents import bankai, make_patch
 from bundles import BOARD, PYTHON, REQUIRED, own_wheel, wheel_of
 
-from bankai_edge.image.versions import PREFIX, STORE
+from bankai_edge.bundle.versions import PREFIX, STORE
 from bankai_edge.model import Model
 from bankai_edge.shipped import ARITH, NANO
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bankai_edge.image.container import Bundle
+from bankai_edge.bundle.container import Bundle
 
 _GROUPS = {  # the first part of a path -> what people call it
     "wheels": "packages",

@@ -13,8 +13,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from bankai_edge.image.filesystem import FileSystem
-from bankai_edge.image.manifest import damaged
+from bankai_edge.bundle.filesystem import FileSystem
+from bankai_edge.bundle.manifest import damaged
 
 BLOCK_BYTES = 4096
 _CHECKED_NEVER = 1  # a pyc's flags (PEP 552): it names its source's hash, which nobody compares

@@ -6,13 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from bankai_edge.bundle import listing
+from bankai_edge.bundle.container import Bundle
+from bankai_edge.bundle.install import Installed, Target, install, rollback
+from bankai_edge.bundle.startup import PROGRAM
+from bankai_edge.bundle.versions import PREFIX
 from bankai_edge.ed25519 import public_key_of_pem
 from bankai_edge.errors import BankaiError, UsageError
-from bankai_edge.image import report
-from bankai_edge.image.container import Bundle
-from bankai_edge.image.install import Installed, Target, install, rollback
-from bankai_edge.image.service import PROGRAM
-from bankai_edge.image.versions import PREFIX
 
 
 def main(bundle: Path, arguments: list[str]) -> int:
@@ -37,7 +37,7 @@ def main(bundle: Path, arguments: list[str]) -> int:
         with Bundle(bundle) as opened:
             if given.inspect:
                 opened.check()
-                print("\n".join(report.lines(opened)))
+                print("\n".join(listing.lines(opened)))
                 return 0
             key = read_key(given.key) if given.key else None
             target = Target.here(given.root)

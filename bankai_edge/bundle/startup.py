@@ -11,9 +11,9 @@ import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bankai_edge.image.filesystem import FileSystem
-from bankai_edge.image.manifest import UNIT, Manifest
-from bankai_edge.image.versions import PREFIX, STORE
+from bankai_edge.bundle.filesystem import FileSystem
+from bankai_edge.bundle.manifest import UNIT, Manifest
+from bankai_edge.bundle.versions import PREFIX, STORE
 
 PROGRAM, AGENT = "bin/bankai-edge", "bin/bankai-edge-agent"
 SOCKET = "/run/bankai-edge/bankai-edge.sock"

@@ -18,8 +18,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bankai_edge.bundle.filesystem import FileSystem
 from bankai_edge.errors import BankaiError
-from bankai_edge.image.filesystem import FileSystem
 
 PREFIX = "opt/bankai-edge"
 STORE = "var/lib/bankai-edge"

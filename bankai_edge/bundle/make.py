@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 import bankai_edge
 from bankai_edge import __version__
 from bankai_edge.boards import Board
-from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
-from bankai_edge.image import container, service
-from bankai_edge.image.container import SIGNED_HEAD, Bundle, Part, Signature, part_of
-from bankai_edge.image.manifest import (
+from bankai_edge.bundle import container, startup
+from bankai_edge.bundle.container import SIGNED_HEAD, Bundle, Part, Signature, part_of
+from bankai_edge.bundle.manifest import (
     MANIFEST,
     MAX_BYTES,
     SIGNATURE,
@@ -31,7 +30,8 @@ from bankai_edge.image.manifest import (
     ModelEntry,
     check,
 )
-from bankai_edge.image.wheels import is_wheel, wheel_file
+from bankai_edge.bundle.wheels import is_wheel, wheel_file
+from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.patch import files
 from bankai_edge.patch import sign as signing
 from bankai_edge.patch.bkp import decode
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 MACHINES = {"aarch64": "aarch64", "x86-64": "x86_64"}  # a board's architecture -> uname's word
 # What runs on a bare system, out of the bundle itself: nothing but the standard library.
 INSTALLER = (
-    "__init__.py", "ed25519.py", "errors.py", "image/__init__.py", "image/bootstrap.py",
-    "image/container.py", "image/filesystem.py", "image/install.py", "image/manifest.py",
-    "image/report.py", "image/service.py", "image/unpack.py", "image/versions.py",
+    "__init__.py", "ed25519.py", "errors.py", "bundle/__init__.py", "bundle/bootstrap.py",
+    "bundle/container.py", "bundle/filesystem.py", "bundle/install.py", "bundle/listing.py",
+    "bundle/manifest.py", "bundle/startup.py", "bundle/unpack.py", "bundle/versions.py",
 )  # fmt: skip
 _MAIN = """# Installs this bundle: python3 site.bkb (see --help). Any Python 3 can read these lines.
 import sys
@@ -57,7 +57,7 @@ if sys.version_info < ({oldest}):
 
 from pathlib import Path
 
-from bankai_edge.image.bootstrap import main
+from bankai_edge.bundle.bootstrap import main
 
 sys.exit(main(Path(sys.argv[0]), sys.argv[1:]))
 """
@@ -177,7 +177,7 @@ def _members(contents: Contents) -> Iterator[tuple[str, Path | bytes]]:
     package = Path(bankai_edge.__file__).parent
     for name in INSTALLER:
         yield f"bankai_edge/{name}", package / name
-    yield UNIT, service.unit(contents.serial)
+    yield UNIT, startup.unit(contents.serial)
     for wheel in {
         path.name: path for paths in contents.pythons.values() for path in paths
     }.values():

@@ -24,8 +24,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from bankai_edge import ed25519
-from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError
-from bankai_edge.image.manifest import (
+from bankai_edge.bundle.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
     SIGNATURE,
@@ -34,6 +33,7 @@ from bankai_edge.image.manifest import (
     damaged,
     parse,
 )
+from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError
 
 PRELUDE = b'#!/bin/sh\nexec python3 "$0" "$@"\n'
 PIECE_BYTES = 1 << 20

@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bankai_edge import ed25519
-from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
-from bankai_edge.image import service
-from bankai_edge.image.container import Bundle
-from bankai_edge.image.filesystem import FileSystem
-from bankai_edge.image.manifest import MANIFEST, SIGNATURE, UNIT, Manifest, Member, damaged
-from bankai_edge.image.unpack import BLOCK_BYTES, Wheel, unpack
-from bankai_edge.image.versions import (
+from bankai_edge.bundle import startup
+from bankai_edge.bundle.container import Bundle
+from bankai_edge.bundle.filesystem import FileSystem
+from bankai_edge.bundle.manifest import MANIFEST, SIGNATURE, UNIT, Manifest, Member, damaged
+from bankai_edge.bundle.unpack import BLOCK_BYTES, Wheel, unpack
+from bankai_edge.bundle.versions import (
     STORE,
     Versions,
     existing_above,
     unwritable,
 )
+from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 
 SPARE_BYTES = 16 << 20  # that stay free for the system and the store
 
@@ -111,13 +111,13 @@ def install(
                 note(f"unpacking the packages for Python {target.python} and {manifest.model.name}")
                 write_version(bundle, target, versions, version, shared)
             versions.switch(version)
-            service.make_links(target.root, versions.files, note)
+            startup.make_links(target.root, versions.files, note)
             try:
                 versions.sweep()
             except OSError as error:
                 note(f"{error.filename} could not be deleted ({error.strerror})")
             if changed:
-                service.restart(target.root, note)
+                startup.restart(target.root, note)
             return Installed(version, versions.previous(), changed)
     except OSError as error:
         raise unwritable(versions.prefix, error) from error
@@ -133,7 +133,7 @@ def rollback(
     try:
         with versions.locked():
             version = versions.rollback()
-            service.restart(versions.root, note)
+            startup.restart(versions.root, note)
             return Installed(version, versions.previous(), True)
     except OSError as error:
         raise unwritable(versions.prefix, error) from error
@@ -265,8 +265,8 @@ def _unpack(
     if bundle.signature:
         files.write_file(directory / SIGNATURE, bundle.signature.encode())
     programs = {
-        service.PROGRAM: service.program(target.interpreter),
-        service.AGENT: service.agent_program(target.interpreter, manifest),
+        startup.PROGRAM: startup.program(target.interpreter),
+        startup.AGENT: startup.agent_program(target.interpreter, manifest),
     }
     files.make_directory(directory / "bin")
     for path, text in programs.items():
