@@ -33,6 +33,7 @@ _MODEL: dict[int, Advice] = {
 _QWEN = "Use a GGUF that carries Qwen's tokenizer"
 _TOKENIZER: dict[int, Advice] = {
     **_FILE,
+    Err.TRUNCATED: Advice("a whole GGUF file", _DOWNLOAD),
     Err.MALFORMED: Advice(
         "each token and each merge once, and merges of known tokens",
         _QWEN,
