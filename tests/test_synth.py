@@ -193,5 +193,5 @@ def test_metadata_lookup(nano_path: Path) -> None:
     assert found == {"qwen3.rope.freq_base": 10000.0, "general.architecture": "qwen3"}
     with pytest.raises(BankaiError, match="cut short"):
         gguf_metadata.lookup(data[:3000], "absent")
-    with pytest.raises(BankaiError, match="not a GGUF"):
+    with pytest.raises(BankaiError, match="no GGUF"):
         gguf_metadata.lookup(b"x" * 64, "absent")
