@@ -41,7 +41,7 @@ ONE_CPU_TESTS = (
 REFUSAL = """import sys
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
+from bankai_edge.shipped import NANO
 try:
     Model(NANO)
 except UsageError as refusal:

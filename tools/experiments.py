@@ -31,19 +31,19 @@ from search_experiments import (
 )
 from synthetic_experiment import run_synthetic, show_synthetic
 
+from bankai_edge.judge import impact, texts
+from bankai_edge.judge.comparison import Judge
+from bankai_edge.judge.evaluate import Change
+from bankai_edge.judge.impact import Place
+from bankai_edge.judge.stacking import stack_report
+from bankai_edge.judge.statistics import mcnemar, wilson
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
 from bankai_edge.patch import Patch, decode, encode
 from bankai_edge.patch.flips import PROJECTIONS
-from bankai_edge.search import impact, texts
-from bankai_edge.search.compare import Judge
-from bankai_edge.search.domains import FORMS, forms
-from bankai_edge.search.evaluate import Change
-from bankai_edge.search.goals import STRONG
-from bankai_edge.search.impact import Place
-from bankai_edge.search.questions import Question, load
-from bankai_edge.search.stacking import stack_report
-from bankai_edge.search.statistics import mcnemar, wilson
+from bankai_edge.probes.domains import FORMS, forms
+from bankai_edge.probes.goals import STRONG
+from bankai_edge.probes.questions import Question, load
+from bankai_edge.shipped import NANO
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "experiments"

@@ -16,7 +16,7 @@ from bankai_edge.patch.bind import bind
 from bankai_edge.patch.flips import PROJECTIONS
 
 if TYPE_CHECKING:
-    from bankai_edge.search.stacking import StackReport
+    from bankai_edge.judge.stacking import StackReport
 
 _IN = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -111,9 +111,9 @@ def stack_report(
     overlaps = [_overlap(a, b) for a, b in combinations(parts, 2)]
     report = None
     if probes:
+        from bankai_edge.judge.stacking import stack_report as measure
         from bankai_edge.model import Model
-        from bankai_edge.models import NANO
-        from bankai_edge.search.stacking import stack_report as measure
+        from bankai_edge.shipped import NANO
 
         model = Model(model_path or NANO, threads=1)
         for part in parts:

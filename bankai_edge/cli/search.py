@@ -107,9 +107,9 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
 
 def _job(model_path: Path | None, name: str, options: dict[str, Any]) -> Job:
     from bankai_edge.model.kernels import choose_threads
-    from bankai_edge.models import NANO
     from bankai_edge.patch.bkp import NAME
     from bankai_edge.search.job import Job
+    from bankai_edge.shipped import NANO
 
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no patch name", expected="1 to 32 of a-z 0-9 . _ -",

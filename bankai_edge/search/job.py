@@ -13,14 +13,18 @@ import numpy as np
 
 import bankai_edge
 from bankai_edge.errors import BankaiError, UsageError
+from bankai_edge.judge import audit
+from bankai_edge.judge.crew import Crew, Threads
+from bankai_edge.judge.evaluate import Change, Evaluator, Verdict
+from bankai_edge.judge.reading import Metric
 from bankai_edge.model import Model
 from bankai_edge.patch.bind import bind
 from bankai_edge.patch.bkp import Patch, encode
-from bankai_edge.search import audit, gate, goals
-from bankai_edge.search.evaluate import Change, Evaluator, Verdict
+from bankai_edge.probes import goals
+from bankai_edge.probes.packs import JUDGE, SEARCH, TUNING, VALIDATION, Pack, Sizes
+from bankai_edge.search import promotion
 from bankai_edge.search.loop import Found, Limits, Search, State, Watch
-from bankai_edge.search.objective import Metric, Objective
-from bankai_edge.search.probes import JUDGE, SEARCH, TUNING, VALIDATION, Pack, Sizes
+from bankai_edge.search.objective import Objective
 from bankai_edge.search.sites import Granularity, Sites, in_patch
 from bankai_edge.search.strategies import (
     ALL_PROJECTIONS,
@@ -31,7 +35,7 @@ from bankai_edge.search.strategies import (
     Strategy,
 )
 from bankai_edge.search.trial import Trial
-from bankai_edge.search.workers import Crew, Dask, Processes, Threads
+from bankai_edge.search.workers import Dask, Processes
 
 StrategyName = Literal["random", "scale", "gradient", "tune", "joint"]
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
@@ -113,7 +117,7 @@ class Result:
         return (
             self.patch is not None
             and self.heldout is not None
-            and gate.significant(self.heldout.target)
+            and promotion.significant(self.heldout.target)
         )
 
 

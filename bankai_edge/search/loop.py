@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from bankai_edge.search import gate
-from bankai_edge.search.evaluate import Change, Verdict
+from bankai_edge.judge.evaluate import Change, Verdict
+from bankai_edge.search import promotion
 from bankai_edge.search.sites import Site, Sites, named
 from bankai_edge.search.strategies import Ranking, Strategy
 from bankai_edge.search.trial import Outcome, Trial
@@ -59,10 +59,10 @@ class Found:
 
     @property
     def refusals(self) -> list[str]:
-        """Why validation lets nothing ship; see gate.py."""
+        """Why validation lets nothing ship; see promotion.py."""
         if self.validation is None or not self.sites:
             return ["no flip was worth keeping"]
-        return gate.refusals(self.validation)
+        return promotion.refusals(self.validation)
 
     @property
     def ships(self) -> bool:

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
+from bankai_edge.probes.packs import Pack, Probe
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Pack, Probe
-from bankai_edge.search.reading import Scores
 from bankai_edge.search.sites import Granularity, Sites
 from bankai_edge.search.strategies import NAMES, Focus, Gains, reduced
 from bankai_edge.search.torch_model import KEEP_BYTES, Batch, TorchModel

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from support.agents import COMMAND, HERE, Agent, bankai, make_patch
-from support.disks import FailingDisk
 
 from bankai_edge._link import RC, DeviceError
 from bankai_edge.agent.device import AgentDevice
 from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError
 from bankai_edge.model import Model, Session
+from support.agents import COMMAND, HERE, Agent, bankai, make_patch
+from support.disks import FailingDisk
 
 Mode = Literal["overlay", "in-place"]
 PROMPT = "what is 17 plus 25?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from support.endurance import check_growth, run_cycles, run_kills
 
 KILLS = 15

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from bankai_edge.model import Model
 from support.agents import HERE, Agent
 from support.faults import (
     UdpRelay,
@@ -20,8 +22,6 @@ from support.faults import (
     run_udp,
     scattered,
 )
-
-from bankai_edge.model import Model
 
 
 @pytest.fixture(scope="module")

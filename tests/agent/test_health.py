@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.agents import HERE, Agent, bankai, make_patch
-from support.disks import FailingDisk
 
 from bankai_edge._link import RC, DeviceError
 from bankai_edge.agent import health
@@ -20,6 +18,8 @@ from bankai_edge.agent.store import Store
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import decode, encode
+from support.agents import HERE, Agent, bankai, make_patch
+from support.disks import FailingDisk
 
 PROMPT = "what is 17 plus 25?"
 Canaries = tuple[tuple[str, str], ...]

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+
+from bankai_edge.agent.journal import peek
+from bankai_edge.agent.store import StoreError
 from support.power_cut import (
     at_random,
     board,
@@ -18,9 +21,6 @@ from support.power_cut import (
     twice,
 )
 from support.sim_disk import PowerCut, SimDisk
-
-from bankai_edge.agent.journal import peek
-from bankai_edge.agent.store import StoreError
 
 SEEDS = 60
 STRIDE = 9

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from support.agents import Agent, bankai, make_patch, on_disk
 
 from bankai_edge.agent.seed import RECORD, recorded
 from bankai_edge.model import Model
 from bankai_edge.patch.keys import TrustStore, public_pem
 from bankai_edge.patch.sign import sign
+from support.agents import Agent, bankai, make_patch, on_disk
 
 KEY, NEXT = (Ed25519PrivateKey.from_private_bytes(bytes([n] * 32)) for n in (1, 2))
 

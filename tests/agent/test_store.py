@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from support import ROOT
-from support.disks import FailingDisk
-from support.stores import content, fill, put, rollback, state, use
 
 from bankai_edge.agent.disk import Disk
 from bankai_edge.agent.journal import SLOTS
 from bankai_edge.agent.limits import Quota
 from bankai_edge.agent.store import Store, StoreError
+from support import ROOT
+from support.disks import FailingDisk
+from support.stores import content, fill, put, rollback, state, use
 
 
 def test_what_is_stored_is_there_after_a_restart(tmp_path: Path) -> None:

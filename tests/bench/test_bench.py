@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from support.trees import write
 
 from bankai_edge import _engine
 from bankai_edge.bench import machine as machines
@@ -22,6 +21,7 @@ from bankai_edge.cli.main import bankai_edge
 from bankai_edge.model import Model
 from bankai_edge.model.kernels import available
 from bankai_edge.patch import decode
+from support.trees import write
 
 
 def bench(*args: str) -> Result:

@@ -12,7 +12,6 @@ from typing import Any
 import boards_page
 import pytest
 from click.testing import CliRunner, Result
-from support.compilers import CORE, KERNELS, compiler
 
 from bankai_edge import _engine
 from bankai_edge.boards import (
@@ -37,6 +36,7 @@ from bankai_edge.model.session import BATCH
 from bankai_edge.model.synth import SHAPES as SYNTHETIC
 from bankai_edge.model.weights import open_core
 from bankai_edge.shapes import NANO, SHAPES
+from support.compilers import CORE, KERNELS, compiler
 
 WHOLE = [board for board in boards() if board.cpu is not None]
 LINUX = ("aarch64", "qemu-virt", "rpi-zero2w", "rpi3", "rpi4", "rpi5", "x86-64")

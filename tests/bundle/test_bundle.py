@@ -18,20 +18,20 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from support.agents import bankai
-from support.bundles import BOARD, MACHINE, PYTHON, tiny, tiny_wheel
 
 from bankai_edge import ed25519
+from bankai_edge.bundle import container, wheels
+from bankai_edge.bundle.container import Bundle, Signature, part_of
+from bankai_edge.bundle.filesystem import FileSystem
+from bankai_edge.bundle.install import Installed, Target, install, rollback
+from bankai_edge.bundle.make import make, read_patches
+from bankai_edge.bundle.manifest import MANIFEST, SIGNATURE
+from bankai_edge.bundle.versions import PREFIX, STORE, Versions
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
-from bankai_edge.image import container, wheels
-from bankai_edge.image.bundle import make, read_patches
-from bankai_edge.image.container import Bundle, Signature, part_of
-from bankai_edge.image.filesystem import FileSystem
-from bankai_edge.image.install import Installed, Target, install, rollback
-from bankai_edge.image.manifest import MANIFEST, SIGNATURE
-from bankai_edge.image.versions import PREFIX, STORE, Versions
-from bankai_edge.models import ARITH, NANO
 from bankai_edge.patch.keys import public_pem
+from bankai_edge.shipped import ARITH, NANO
+from support.agents import bankai
+from support.bundles import BOARD, MACHINE, PYTHON, tiny, tiny_wheel
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))

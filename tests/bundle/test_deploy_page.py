@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import ROOT
-from support.bundles import BOARD, PYTHON, REQUIRED, own_wheel, wheel_of
 
 from bankai_edge.agent.pty_line import PtyCable
-from bankai_edge.image.versions import PREFIX
+from bankai_edge.bundle.versions import PREFIX
+from support import ROOT
+from support.bundles import BOARD, PYTHON, REQUIRED, own_wheel, wheel_of
 
 if sys.version_info < (3, 11):
     pytest.skip("bundles are for CPython 3.11 and newer", allow_module_level=True)

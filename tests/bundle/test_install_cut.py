@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from support.install_cut import FATES, at_random, everywhere
 from support.sim_tree import SimFileSystem
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import serial
-from support.agents import COMMAND, HERE, Agent, bankai, make_patch, on_disk
 
 from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.agent.store import Store
@@ -25,6 +24,7 @@ from bankai_edge.host.client import Client
 from bankai_edge.host.serial_port import open_serial
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
+from support.agents import COMMAND, HERE, Agent, bankai, make_patch, on_disk
 
 PROMPT = "what is 17 plus 25?"
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support import ROOT
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Reference
 
@@ -20,8 +19,9 @@ import bankai_edge
 from bankai_edge._tokenizer import pretokens
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.model.tokenizer import Tokenizer
+from support import ROOT
 
-NANO = Path(bankai_edge.__file__).parent / "models" / "nano.gguf"
+NANO = Path(bankai_edge.__file__).parent / "shipped" / "nano.gguf"
 QWEN = ROOT.parent / "shared" / "data" / "ggml-vocab-qwen2.gguf"
 QWEN2_REGEX = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from bankai_edge.model import Model
 from support.agents import make_patch
 from support.firmware.board import HostBoard
 from support.firmware.suite import Suite
-
-from bankai_edge.model import Model
 
 
 @pytest.fixture(scope="module")

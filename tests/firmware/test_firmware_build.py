@@ -15,13 +15,13 @@ import firmware_ram
 import firmware_seed
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bankai_edge.errors import SignatureError
+from bankai_edge.patch import keys, sign
+from bankai_edge.shipped import ARITH
 from support import ROOT
 from support.firmware.board import client_of
 from support.firmware.qemu import CHIPS, Chip, QemuBoard, programs
-
-from bankai_edge.errors import SignatureError
-from bankai_edge.models import ARITH
-from bankai_edge.patch import keys, sign
 
 PART_RAM = 131_072  # an STM32F405's, without the 64 KB that only the core reaches
 

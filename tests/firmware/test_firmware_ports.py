@@ -19,6 +19,7 @@ import firmware_uf2
 import pytest
 import serial
 from serial.serialutil import SerialException
+
 from support import ROOT
 
 FIRMWARE = ROOT / "firmware"

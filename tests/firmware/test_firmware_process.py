@@ -12,13 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.agents import bankai, make_patch
-from support.faults import scattered
-from support.firmware.board import HostBoard, Terminal, Wire, client_of, host_program
-from support.firmware.noise import push_through_noise
-from support.firmware.suite import QUESTION, answer_of, smpmgr
-from support.firmware.twin import bound
-from support.pages import sessions
 
 from bankai_edge.errors import BankaiError, IncompatibleError
 from bankai_edge.host.client import Client, RefusedError
@@ -27,6 +20,13 @@ from bankai_edge.host.serial_port import open_serial
 from bankai_edge.host.transports import FramedTransport
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import Patch
+from support.agents import bankai, make_patch
+from support.faults import scattered
+from support.firmware.board import HostBoard, Terminal, Wire, client_of, host_program
+from support.firmware.noise import push_through_noise
+from support.firmware.suite import QUESTION, answer_of, smpmgr
+from support.firmware.twin import bound
+from support.pages import sessions
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from bankai_edge.errors import IncompatibleError
+from bankai_edge.model import Model
 from support import VECTORS
 from support.agents import make_patch
 from support.faults import scattered
@@ -18,9 +21,6 @@ from support.firmware.noise import push_through_noise
 from support.firmware.qemu import CHIPS, Chip, QemuBoard, programs
 from support.firmware.suite import Suite, push_part, run, smpmgr
 from support.firmware.twin import Twin, wander
-
-from bankai_edge.errors import IncompatibleError
-from bankai_edge.model import Model
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,12 @@ import firmware_keys
 import firmware_monocypher
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bankai_edge._link import RC
+from bankai_edge.agent.gate import Gate
+from bankai_edge.agent.limits import Policy
+from bankai_edge.errors import SignatureError
+from bankai_edge.patch import keys, sign
 from support.compilers import (
     CHIPS,
     CORE,
@@ -25,12 +31,6 @@ from support.compilers import (
     missing,
     zcbor_root,
 )
-
-from bankai_edge._link import RC
-from bankai_edge.agent.gate import Gate
-from bankai_edge.agent.limits import Policy
-from bankai_edge.errors import SignatureError
-from bankai_edge.patch import keys, sign
 
 FIRMWARE = ROOT / "firmware"
 SIGN = sorted((FIRMWARE / "sign").glob("*.c"))

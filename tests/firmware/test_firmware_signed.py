@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 from firmware_monocypher import FetchError
-from support.agents import make_patch
-from support.compilers import missing
-from support.firmware.board import HostBoard, host_program
-from support.firmware.twin import BK_GROUP, READ, WRITE, Twin, bound
 
 from bankai_edge.agent.gate import Gate
 from bankai_edge.agent.limits import Policy
 from bankai_edge.model import Model
 from bankai_edge.patch import Patch, keys
 from bankai_edge.patch.sign import sign
+from support.agents import make_patch
+from support.compilers import missing
+from support.firmware.board import HostBoard, host_program
+from support.firmware.twin import BK_GROUP, READ, WRITE, Twin, bound
 
 ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
 SIGNATURE = 16

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from support.compilers import CHIPS, CORE, ROOT, SANITIZE, STRICT, build, compiler
 
 FIRMWARE = ROOT / "firmware"

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bankai_edge._link import FrameReader, SmpServer
+from bankai_edge.model import Model
+from bankai_edge.patch import Patch, decode, encode
 from support import ROOT, VECTORS
 from support.agents import make_patch
 from support.firmware.board import HostBoard
 from support.firmware.twin import BK_GROUP, READ, WRITE, Twin, bound, versions, wander
 from support.link_device import MemoryDevice
-
-from bankai_edge._link import FrameReader, SmpServer
-from bankai_edge.model import Model
-from bankai_edge.patch import Patch, decode, encode
 
 CONVERSATIONS = sorted(p.stem for p in VECTORS.glob("*.json") if p.stem != "framing")
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.agents import COMMAND, HERE, Agent, bankai, make_patch
 
 from bankai_edge import boards
 from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.errors import UsageError
 from bankai_edge.host import discover, fleet, serial_port
 from bankai_edge.model import Model
+from support.agents import COMMAND, HERE, Agent, bankai, make_patch
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.agents import COMMAND, HERE, Agent, bankai, make_patch
-from support.link_device import MemoryDevice
 
 from bankai_edge._link import SmpServer
 from bankai_edge.agent.network import MAX_CONNECTIONS, TcpListener, UdpListener
@@ -27,6 +25,8 @@ from bankai_edge.host.address import Address, parse_address
 from bankai_edge.host.client import Client
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model
+from support.agents import COMMAND, HERE, Agent, bankai, make_patch
+from support.link_device import MemoryDevice
 
 
 @pytest.fixture(scope="module")

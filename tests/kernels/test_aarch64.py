@@ -15,13 +15,13 @@ from pathlib import Path
 import cross_aarch64 as cross
 import pytest
 from build_aarch64 import check_wheel
-from support import ROOT
-from support.compilers import C_TESTS, missing
-from support.weights import Weights, host_hash
 
 from bankai_edge import _patch
 from bankai_edge.boards.fit import LAYOUTS
 from bankai_edge.patch import encode
+from support import ROOT
+from support.compilers import C_TESTS, missing
+from support.weights import Weights, host_hash
 
 TOKENS = range(40, 61)
 BUDGET = {True: 24, False: 40}  # instructions per 128 weights with and without dot product

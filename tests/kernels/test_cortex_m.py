@@ -15,12 +15,12 @@ from pathlib import Path
 import cross_cortex_m as cross
 import firmware_sizes
 import pytest
-from support import ROOT
-from support.compilers import missing
-from support.weights import Weights, host_hash
 
 from bankai_edge import _patch
 from bankai_edge.patch import encode
+from support import ROOT
+from support.compilers import missing
+from support.weights import Weights, host_hash
 
 TABLE = json.loads((ROOT / "docs/cortex_m.json").read_text())
 TOKENS = list(range(40, 46))

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import GOLDEN
 
 from bankai_edge import _engine, _patch
 from bankai_edge.bench.switching import random_patch
 from bankai_edge.model import Model
 from bankai_edge.model.kernels import available
 from bankai_edge.model.synth import SynthShape, write_model
-from bankai_edge.models import ARITH
+from bankai_edge.shipped import ARITH
+from support import GOLDEN
 
 KERNELS, THREADS, CHUNKS = available(), (1, 2, 3, 4), (1, 3, 16, 64)
 # Nothing is a multiple of a kernel's tile: 401 rows, 3 blocks of columns, 3 kv heads of 64.

@@ -18,6 +18,7 @@ from smpclient.requests.enumeration_management import ListSupportedGroups
 from smpclient.requests.file_management import FileHashChecksum, FileStatus
 from smpclient.requests.os_management import EchoWrite, MCUMgrParametersRead
 from smpclient.transport.serial import Auto, BufferParams, BufferSize, SMPSerialTransport
+
 from support import ROOT
 
 DEVICE = ROOT / "tests/support/link_device.py"

@@ -11,10 +11,10 @@ from typing import Any
 import cbor2
 import pycddl
 import pytest
-from support import ROOT, VECTORS
-from support.link_device import MemoryDevice
 
 from bankai_edge._link import BK_GROUP, RC, FrameReader, SmpServer
+from support import ROOT, VECTORS
+from support.link_device import MemoryDevice
 
 CONVERSATIONS = sorted(p.stem for p in VECTORS.glob("*.json") if p.stem != "framing")
 WRITE = 2

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.agents import Agent, bankai, make_patch
-from support.pages import sessions
 
 from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.model import Model
+from support.agents import Agent, bankai, make_patch
+from support.pages import sessions
 
 LOOPBACK = "127.13.37.1"  # smpmgr knows one UDP port: an address of our own keeps out of the way
 

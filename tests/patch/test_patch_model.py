@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.weights import BLOCK_BYTES, TOKENS, Weights
 
 from bankai_edge import _engine, _patch
 from bankai_edge.errors import CoreError, IncompatibleError
 from bankai_edge.patch import Patch, encode
 from bankai_edge.patch.bind import bind
 from bankai_edge.patch.refusals import patch_error, short_id
+from support.weights import BLOCK_BYTES, TOKENS, Weights
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,13 @@ from pathlib import Path
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from support.agents import Agent, bankai, make_patch
-from support.tamper import POLICIES, Board, public, run_tampering
 
 from bankai_edge.agent.limits import Policy
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError
 from bankai_edge.model import Model
 from bankai_edge.patch import decode, encode, files, keys, sign
+from support.agents import Agent, bankai, make_patch
+from support.tamper import POLICIES, Board, public, run_tampering
 
 ORDER = 2**252 + 27742317777372353535851937790883648493  # of Ed25519's group
 

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bankai_edge.judge.crew import Crew, Threads
 from bankai_edge.model import Model
-from bankai_edge.models import ARITH
 from bankai_edge.patch.bkp import Patch, decode, encode
-from bankai_edge.search.goals import Goals, load
+from bankai_edge.probes.goals import Goals, load
+from bankai_edge.probes.packs import Sizes
 from bankai_edge.search.loop import Found, Limits, Search, State, Watch
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Sizes
 from bankai_edge.search.sites import BIT, GROUP, ROW, Site, Sites, as_bytes, in_patch, of_patch
 from bankai_edge.search.strategies import Focus, Gains, Guided, Random, Scale, Strategy, tensors_of
 from bankai_edge.search.trial import Trial
-from bankai_edge.search.workers import Crew, Processes, Threads
+from bankai_edge.search.workers import Processes
+from bankai_edge.shipped import ARITH
 
 SMALL = Sizes(16, 46), Sizes(12, 46), Sizes(12, 46)
 KNOWN = of_patch(decode(ARITH.read_bytes()))

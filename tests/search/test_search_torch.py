@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bankai_edge.judge.crew import Threads
 from bankai_edge.model import Model, Session
-from bankai_edge.search.goals import Goals, load
+from bankai_edge.probes.goals import Goals, load
+from bankai_edge.probes.packs import Sizes
 from bankai_edge.search.loop import Limits, Watch
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Sizes
 from bankai_edge.search.sites import BIT, GROUP, ROW, Granularity, as_bytes
 from bankai_edge.search.strategies import Focus, Gains
 from bankai_edge.search.trial import Trial
-from bankai_edge.search.workers import Threads
 
 torch = pytest.importorskip("torch")
 TorchGradient: Any = pytest.importorskip("bankai_edge.search.torch_backward").TorchGradient

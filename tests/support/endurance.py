@@ -18,7 +18,7 @@ from bankai_edge.host.address import Address
 from bankai_edge.host.client import Client, RefusedError
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
-from bankai_edge.models import NANO
+from bankai_edge.shipped import NANO
 from support.agents import COMMAND, HERE, Agent
 from support.power_cut import PROMPT, Ideal, Set, Step, patch, random_step
 

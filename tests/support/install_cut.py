@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bankai_edge.image.bundle import make
-from bankai_edge.image.container import Bundle
-from bankai_edge.image.install import Target, install, rollback
-from bankai_edge.image.versions import STORE, Versions
+from bankai_edge.bundle.container import Bundle
+from bankai_edge.bundle.install import Target, install, rollback
+from bankai_edge.bundle.make import make
+from bankai_edge.bundle.versions import STORE, Versions
 from support.bundles import tiny
 from support.sim_disk import Fate, PowerCut
 from support.sim_tree import SimFileSystem

@@ -20,8 +20,8 @@ from bankai_edge._link import DeviceError
 from bankai_edge.agent.device import AgentDevice
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
-from bankai_edge.models import NANO
 from bankai_edge.patch import decode, encode
+from bankai_edge.shipped import NANO
 from support.agents import make_patch
 from support.sim_disk import Fate, PowerCut, SimDisk
 

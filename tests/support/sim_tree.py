@@ -15,7 +15,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bankai_edge.image.filesystem import FileSystem
+from bankai_edge.bundle.filesystem import FileSystem
 from support.sim_disk import Fate, PowerCut
 
 PIECE = 512  # bytes that a torn write leaves written, or as zeros

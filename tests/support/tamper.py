@@ -14,8 +14,8 @@ from bankai_edge.agent.gate import Gate
 from bankai_edge.agent.limits import Policy
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
-from bankai_edge.models import ARITH
 from bankai_edge.patch import decode, encode, keys, sign
+from bankai_edge.shipped import ARITH
 from support.disks import CountedDisk
 
 POLICIES: tuple[Policy, ...] = ("open", "warn", "require")
