@@ -7,7 +7,6 @@ goes in.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -31,6 +30,7 @@ from bankai_edge.bundle.manifest import (
     check,
 )
 from bankai_edge.bundle.wheels import is_wheel, wheel_file
+from bankai_edge.durable import not_written, replacing
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.patch import files
 from bankai_edge.patch import sign as signing
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 MACHINES = {"aarch64": "aarch64", "x86-64": "x86_64"}  # a board's architecture -> uname's word
 # What runs on a bare system, out of the bundle itself: nothing but the standard library.
 INSTALLER = (
-    "__init__.py", "ed25519.py", "errors.py", "bundle/__init__.py", "bundle/bootstrap.py",
-    "bundle/container.py", "bundle/filesystem.py", "bundle/install.py", "bundle/listing.py",
+    "__init__.py", "durable.py", "ed25519.py", "errors.py", "bundle/__init__.py",
+    "bundle/bootstrap.py", "bundle/container.py", "bundle/install.py", "bundle/listing.py",
     "bundle/manifest.py", "bundle/startup.py", "bundle/unpack.py", "bundle/versions.py",
 )  # fmt: skip
 _MAIN = """# Installs this bundle: python3 site.bkb (see --help). Any Python 3 can read these lines.
@@ -223,19 +223,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _write(out: Path, parts: Sequence[Part]) -> None:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with replacing(out) as file:
             container.write(file, parts)
             file.flush()
-            os.fsync(file.fileno())
-        with Bundle(temporary) as written:  # a file may have changed while it was read
-            written.check()
-        temporary.replace(out)
+            with Bundle(Path(file.name)) as written:  # a file may have changed while it was read
+                written.check()
     except OSError as error:
-        raise BankaiError(
-            f"{out} cannot be written ({error.strerror})",
-            next_step="Check the directory and the space on the disk",
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise not_written(out, error) from error

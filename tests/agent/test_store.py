@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bankai_edge.agent.disk import Disk
 from bankai_edge.agent.journal import SLOTS
 from bankai_edge.agent.limits import Quota
 from bankai_edge.agent.store import Store, StoreError
+from bankai_edge.durable import Disk
 from support import ROOT
 from support.disks import FailingDisk
 from support.stores import content, fill, put, rollback, state, use

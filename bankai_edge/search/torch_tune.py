@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bankai_edge.errors import UsageError
+from bankai_edge.judge.matrices import NAMES
 from bankai_edge.model import Model
 from bankai_edge.search.loop import Found, Limits, Watch
+from bankai_edge.search.proposals import GATE_UP
 from bankai_edge.search.sites import BIT, Site, Sites
-from bankai_edge.search.strategies import NAMES
 from bankai_edge.search.torch_backward import batches, bounds, softened_harm
 from bankai_edge.search.torch_model import KEEP_BYTES, TorchModel, multiplies_bfloat16
 from bankai_edge.search.trial import Trial
@@ -40,7 +41,7 @@ class Tuner:
 
     def __init__(
         self, model: Model, trials: tuple[Trial, Trial], limits: Limits, watch: Watch, seed: int,
-        projections: tuple[int, ...] = (4, 5), device: str = "cpu", threads: int = 1,
+        projections: tuple[int, ...] = GATE_UP, device: str = "cpu", threads: int = 1,
     ) -> None:  # fmt: skip
         s = model.shape
         if 12 * s.layers * s.ffn * s.hidden * 4 > KEEP_BYTES:
