@@ -1,8 +1,8 @@
 """Questions to judge by: the nano model's held-out items, or a probe file in Bankai's JSON.
 
-Of a file or a built-in set (files.py) only held-out probes are asked, split as a search splits them, unless all
-are asked for. A file's answer is right as soon as the text starts with it, unless its probe says
-``end``; a nano item's text must end there too.
+Of a file or a built-in set (files.py) only held-out probes are asked, split as a search splits
+them, unless all are asked for. A file's answer is right as soon as the text starts with it, unless
+its probe says ``end``; a nano item's text must end there too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Question:
 def load(
     spec: str, encoder: Encoder, limit: int | None = None, *, every_split: bool = False
 ) -> list[Question]:
-    """The questions that `spec` names: a file, a set, ``nano:FORM``, ``nano:DOMAIN`` or ``nano:strong``.
+    """The questions that `spec` names: a file, a set, ``nano:`` and a form, a domain or ``strong``.
 
     `limit` takes that many at most, always the same ones; `every_split` asks all of a file.
 
