@@ -20,7 +20,6 @@ from pathlib import Path
 from bankai_edge import ed25519
 from bankai_edge.bundle import startup
 from bankai_edge.bundle.container import Bundle
-from bankai_edge.bundle.filesystem import FileSystem
 from bankai_edge.bundle.manifest import MANIFEST, SIGNATURE, UNIT, Manifest, Member, damaged
 from bankai_edge.bundle.unpack import BLOCK_BYTES, Wheel, unpack
 from bankai_edge.bundle.versions import (
@@ -29,6 +28,7 @@ from bankai_edge.bundle.versions import (
     existing_above,
     unwritable,
 )
+from bankai_edge.durable import Disk
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 
 SPARE_BYTES = 16 << 20  # that stay free for the system and the store
@@ -81,7 +81,7 @@ def install(
     target: Target,
     *,
     key: bytes | None = None,
-    files: FileSystem | None = None,
+    disk: Disk | None = None,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> Installed:
     """Install a bundle and run it from now on.
@@ -91,7 +91,7 @@ def install(
     of another machine or Python, SignatureError (5), BankaiError (1) when there is no room or the
     file system refuses. Whatever is raised, the version that was run still is.
     """
-    versions = Versions(target.root, files)
+    versions = Versions(target.root, disk)
     manifest = bundle.manifest
     version = f"{manifest.id}-py{target.python}"
     check_signature(bundle, versions, key)
@@ -111,7 +111,7 @@ def install(
                 note(f"unpacking the packages for Python {target.python} and {manifest.model.name}")
                 write_version(bundle, target, versions, version, shared)
             versions.switch(version)
-            startup.make_links(target.root, versions.files, note)
+            startup.make_links(target.root, versions.disk, note)
             try:
                 versions.sweep()
             except OSError as error:
@@ -123,11 +123,9 @@ def install(
         raise unwritable(versions.prefix, error) from error
 
 
-def rollback(
-    root: Path, *, files: FileSystem | None = None, note: Callable[[str], None]
-) -> Installed:
+def rollback(root: Path, *, disk: Disk | None = None, note: Callable[[str], None]) -> Installed:
     """Run the version that was run before the last install or rollback; raises BankaiError."""
-    versions = Versions(root.resolve(), files)
+    versions = Versions(root.resolve(), disk)
     if versions.current() is None:
         versions.rollback()  # which says what is missing
     try:
@@ -216,7 +214,7 @@ def shared_model(manifest: Manifest, versions: Versions) -> Path | None:
 def check_room(versions: Versions, needed: int) -> None:
     """Raise BankaiError when the disk has no room for so many bytes."""
     place = existing_above(versions.prefix)
-    free = versions.files.free_bytes(place)
+    free = versions.disk.free_bytes(place)
     if needed + SPARE_BYTES > free:
         raise BankaiError(
             f"{place} has {free >> 20:,} MiB free",
@@ -239,7 +237,7 @@ def write_version(
     try:
         _unpack(bundle, target, versions, version, directory, shared)
     except (Exception, KeyboardInterrupt):
-        versions.files.remove_tree(directory)  # it takes the room that may be what is missing
+        versions.disk.remove_tree(directory)  # it takes the room that may be what is missing
         raise
     versions.finish(version)
 
@@ -252,25 +250,25 @@ def _unpack(
     directory: Path,
     shared: Path | None,
 ) -> None:
-    manifest, files = bundle.manifest, versions.files
+    manifest, disk = bundle.manifest, versions.disk
     runs_at = Path("/") / versions.path(version).relative_to(target.root) / "site"
-    files.make_directory(directory / "site")
+    disk.make_directory(directory / "site")
     for wheel in _wheels(bundle, target):
-        unpack(wheel, directory / "site", files, runs_at)
+        unpack(wheel, directory / "site", disk, runs_at)
     for path in _plain_files(manifest):
-        files.make_directories((directory / path).parent)
-        if path != manifest.model.path or not _linked(shared, directory / path, files):
-            _copy(bundle, manifest.member(path), directory / path, files)
-    files.write_file(directory / MANIFEST, manifest.encode())
+        disk.make_directories((directory / path).parent)
+        if path != manifest.model.path or not _linked(shared, directory / path, disk):
+            _copy(bundle, manifest.member(path), directory / path, disk)
+    disk.write_file(directory / MANIFEST, manifest.encode())
     if bundle.signature:
-        files.write_file(directory / SIGNATURE, bundle.signature.encode())
+        disk.write_file(directory / SIGNATURE, bundle.signature.encode())
     programs = {
         startup.PROGRAM: startup.program(target.interpreter),
         startup.AGENT: startup.agent_program(target.interpreter, manifest),
     }
-    files.make_directory(directory / "bin")
+    disk.make_directory(directory / "bin")
     for path, text in programs.items():
-        files.write_file(directory / path, text, 0o755)
+        disk.write_file(directory / path, text, 0o755)
 
 
 def _wheels(bundle: Bundle, target: Target) -> Iterator[Wheel]:
@@ -283,24 +281,24 @@ def _plain_files(manifest: Manifest) -> Sequence[str]:
     return (manifest.model.path, *manifest.patches, *manifest.keys, UNIT)
 
 
-def _linked(shared: Path | None, path: Path, files: FileSystem) -> bool:
+def _linked(shared: Path | None, path: Path, disk: Disk) -> bool:
     """Have two versions hold one file; False where there is none, or the file system cannot."""
     if shared is None:
         return False
     try:
-        files.link(shared, path)
+        disk.link(shared, path)
     except OSError:
         return False
     return True
 
 
-def _copy(bundle: Bundle, member: Member, path: Path, files: FileSystem) -> None:
-    descriptor = files.create(path)
+def _copy(bundle: Bundle, member: Member, path: Path, disk: Disk) -> None:
+    descriptor = disk.create_new(path)
     try:
         for chunk in bundle.chunks(member):
-            files.write(descriptor, chunk)
+            disk.write(descriptor, chunk)
     finally:
-        files.close(descriptor)
+        disk.close(descriptor)
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,6 @@ goes in.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from bankai_edge import __version__
 from bankai_edge.boards import Board
 from bankai_edge.bundle import container, startup
 from bankai_edge.bundle.container import SIGNED_HEAD, Bundle, Part, Signature, part_of
+from bankai_edge.bundle.fitting import Fitting
 from bankai_edge.bundle.manifest import (
     MANIFEST,
     MAX_BYTES,
@@ -31,9 +31,11 @@ from bankai_edge.bundle.manifest import (
     check,
 )
 from bankai_edge.bundle.wheels import is_wheel, wheel_file
+from bankai_edge.durable import not_written, replacing
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.patch import files
 from bankai_edge.patch import sign as signing
+from bankai_edge.patch.bind import bind
 from bankai_edge.patch.bkp import decode
 
 if TYPE_CHECKING:
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
 MACHINES = {"aarch64": "aarch64", "x86-64": "x86_64"}  # a board's architecture -> uname's word
 # What runs on a bare system, out of the bundle itself: nothing but the standard library.
 INSTALLER = (
-    "__init__.py", "ed25519.py", "errors.py", "bundle/__init__.py", "bundle/bootstrap.py",
-    "bundle/container.py", "bundle/filesystem.py", "bundle/install.py", "bundle/listing.py",
+    "__init__.py", "durable.py", "ed25519.py", "errors.py", "bundle/__init__.py",
+    "bundle/bootstrap.py", "bundle/container.py", "bundle/install.py", "bundle/listing.py",
     "bundle/manifest.py", "bundle/startup.py", "bundle/unpack.py", "bundle/versions.py",
 )  # fmt: skip
 _MAIN = """# Installs this bundle: python3 site.bkb (see --help). Any Python 3 can read these lines.
@@ -116,6 +118,18 @@ def read_patches(folder: Path, policy: str, keys: Sequence[bytes]) -> list[Path]
     if not found:
         raise UsageError(f"--patches {folder} holds no patch", expected="files that end in .bkp")
     return [found[name] for name in sorted(found)]
+
+
+def check_bound(patches: Sequence[Path], model: Fitting) -> None:
+    """Raise IncompatibleError (exit 4) for a patch that the agent with this model would refuse."""
+    for path in patches:
+        patch = files.read(path)
+        if not patch.bound:
+            raise IncompatibleError(
+                f"{path} names no model, so no device takes it",
+                next_step="Bind it: bankai-edge patch bind",
+            )
+        bind(patch, model)  # which only checks one that is bound
 
 
 def make(out: Path, contents: Contents, key: Ed25519PrivateKey | None = None) -> Manifest:
@@ -223,19 +237,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _write(out: Path, parts: Sequence[Part]) -> None:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with replacing(out) as file:
             container.write(file, parts)
             file.flush()
-            os.fsync(file.fileno())
-        with Bundle(temporary) as written:  # a file may have changed while it was read
-            written.check()
-        temporary.replace(out)
+            with Bundle(Path(file.name)) as written:  # a file may have changed while it was read
+                written.check()
     except OSError as error:
-        raise BankaiError(
-            f"{out} cannot be written ({error.strerror})",
-            next_step="Check the directory and the space on the disk",
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise not_written(out, error) from error

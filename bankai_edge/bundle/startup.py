@@ -11,9 +11,9 @@ import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bankai_edge.bundle.filesystem import FileSystem
 from bankai_edge.bundle.manifest import UNIT, Manifest
 from bankai_edge.bundle.versions import PREFIX, STORE
+from bankai_edge.durable import Disk
 
 PROGRAM, AGENT = "bin/bankai-edge", "bin/bankai-edge-agent"
 SOCKET = "/run/bankai-edge/bankai-edge.sock"
@@ -95,7 +95,7 @@ def has_systemd(root: Path) -> bool:
     )
 
 
-def make_links(root: Path, files: FileSystem, note: Callable[[str], None]) -> None:
+def make_links(root: Path, disk: Disk, note: Callable[[str], None]) -> None:
     """Put the program on the PATH, and the unit where systemd looks.
 
     What somebody else put there stays; that, and what cannot be made, `note` is told: the version
@@ -112,8 +112,8 @@ def make_links(root: Path, files: FileSystem, note: Callable[[str], None]) -> No
             note(f"{path} is not of this program and stays as it is")
             continue
         try:
-            files.make_directories(path.parent)
-            files.point(path, text)
+            disk.make_directories(path.parent)
+            disk.point(path, text)
         except OSError as error:
             note(f"{path} cannot be made ({error.strerror})")
 

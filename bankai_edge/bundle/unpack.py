@@ -13,8 +13,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from bankai_edge.bundle.filesystem import FileSystem
 from bankai_edge.bundle.manifest import damaged
+from bankai_edge.durable import Disk
 
 BLOCK_BYTES = 4096
 _CHECKED_NEVER = 1  # a pyc's flags (PEP 552): it names its source's hash, which nobody compares
@@ -61,20 +61,20 @@ class Wheel:
                 raise damaged(self._what, str(error)) from error
 
 
-def unpack(wheel: Wheel, site: Path, files: FileSystem, runs_at: Path) -> None:
+def unpack(wheel: Wheel, site: Path, disk: Disk, runs_at: Path) -> None:
     """Write a wheel's files and their bytecode below `site`, which will be run as `runs_at`.
 
     Raises OSError.
     """
     for path, data in wheel.contents():
-        files.make_directories((site / path).parent)
-        files.write_file(site / path, data)
+        disk.make_directories((site / path).parent)
+        disk.write_file(site / path, data)
         if _compiled(path):
             code = bytecode(data, runs_at / path)
             target = Path(importlib.util.cache_from_source(str(site / path), optimization=""))
             if code is not None:
-                files.make_directories(target.parent)
-                files.write_file(target, code)
+                disk.make_directories(target.parent)
+                disk.write_file(target, code)
 
 
 def bytecode(source: bytes, path: Path) -> bytes | None:

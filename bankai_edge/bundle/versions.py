@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from bankai_edge.bundle.filesystem import FileSystem
+from bankai_edge.durable import Disk
 from bankai_edge.errors import BankaiError
 
 PREFIX = "opt/bankai-edge"
@@ -28,9 +28,9 @@ STORE = "var/lib/bankai-edge"
 class Versions:
     """The versions below one root directory (`/`, or where another system is mounted)."""
 
-    def __init__(self, root: Path, files: FileSystem | None = None) -> None:
+    def __init__(self, root: Path, disk: Disk | None = None) -> None:
         self.root = root
-        self.files = files or FileSystem()
+        self.disk = disk or Disk()
         self.prefix = root / PREFIX
         self._versions = self.prefix / "versions"
         self._current = self.prefix / "current"
@@ -74,7 +74,7 @@ class Versions:
         """
         mask = os.umask(0o022)
         try:
-            self.files.make_directories(self._versions)
+            self.disk.make_directories(self._versions)
             with self._lock():
                 yield
         finally:
@@ -98,14 +98,14 @@ class Versions:
     def begin(self, version: str) -> Path:
         """An empty directory to unpack a version into, gone at the next install if unfinished."""
         directory = self._versions / f".new-{version}"
-        self.files.make_directory(directory)
+        self.disk.make_directory(directory)
         return directory
 
     def finish(self, version: str) -> None:
         """Give what was unpacked its name, once every byte of it is on the medium."""
-        self.files.sync()
-        self.files.rename(self._versions / f".new-{version}", self.path(version))
-        self.files.sync_directory(self._versions)
+        self.disk.sync_all()
+        self.disk.rename(self._versions / f".new-{version}", self.path(version))
+        self.disk.sync_directory(self._versions)
 
     def switch(self, version: str) -> None:
         """Run this version from now on, and remember the present one as its `previous`."""
@@ -113,11 +113,11 @@ class Versions:
         if before != version:
             # Of no consequence yet: nobody asks the `previous` of a version that is not run.
             if before is not None:
-                self.files.point(self.path(version) / "previous", f"../{before}")
-            self.files.point(self._current, f"versions/{version}")
+                self.disk.point(self.path(version) / "previous", f"../{before}")
+            self.disk.point(self._current, f"versions/{version}")
         else:
             # It may have been an install that was killed that switched, and only in the cache.
-            self.files.sync_directory(self.prefix)
+            self.disk.sync_directory(self.prefix)
 
     def rollback(self) -> str:
         """Run the previous version again; returns its id. A second rollback returns here.
@@ -144,16 +144,16 @@ class Versions:
             if not path.name.startswith("."):
                 # One step from a whole version to none: never a half-deleted one under its name.
                 hidden = path.with_name(f".old-{path.name}")
-                self.files.rename(path, hidden)
-                self.files.sync_directory(self._versions)
+                self.disk.rename(path, hidden)
+                self.disk.sync_directory(self._versions)
                 path = hidden
-            self.files.remove_tree(path)
+            self.disk.remove_tree(path)
 
     def clear_leftovers(self) -> None:
         """Delete what installs that were cut short left behind."""
         for path in sorted(self._versions.iterdir()):
             if path.name.startswith("."):
-                self.files.remove_tree(path)
+                self.disk.remove_tree(path)
 
 
 def existing_above(path: Path) -> Path:

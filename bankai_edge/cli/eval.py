@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def evaluate(
         model.name, model.id.hex(), model.shape.layers, lines, found, cells, points
     )
     if html_path:
-        files.write(html_path, html_report.html(page).encode())
+        write_atomically(html_path, html_report.html(page).encode())
         say(f"Wrote {html_path}")
     if as_json:
         print_json("eval", _json(page, model, [str(path) for path in patches]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import UsageError
 from bankai_edge.patch import Patch, algebra, encode, files
 from bankai_edge.patch.bind import bind
@@ -72,7 +73,7 @@ def compose(
             bind(part, loaded)  # checks those that are bound
         whole = bind(whole, loaded)
     data = encode(whole)
-    files.write(output, data)
+    write_atomically(output, data)
     given = sum(part.n_flips for part in parts)
     if as_json:
         print_json("compose", {
