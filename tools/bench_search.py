@@ -24,8 +24,8 @@ from bankai_edge.model import Model
 from bankai_edge.probes.domains import Item
 from bankai_edge.probes.packs import Pack, Probe, search_packs
 from bankai_edge.search.objective import Objective
+from bankai_edge.search.proposals import Focus
 from bankai_edge.search.sites import ROW, as_bytes
-from bankai_edge.search.strategies import Focus
 from bankai_edge.shipped import NANO
 
 

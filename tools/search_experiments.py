@@ -14,6 +14,7 @@ from bankai_edge.probes import goals
 from bankai_edge.probes.domains import FORMS
 from bankai_edge.probes.packs import JUDGE, Sizes
 from bankai_edge.search.job import Job, search
+from bankai_edge.search.proposals import GATE_UP
 from bankai_edge.search.sites import as_bytes
 from bankai_edge.shipped import NANO
 
@@ -23,7 +24,7 @@ BYTES = 300
 EVALUATIONS = 40  # exact ones on the search pack, for every way alike
 CONTROLS = 460
 CHOOSE = Sizes(250, 4000)  # the validation pack
-ATTENTION, GATE_UP = (0, 1, 2, 3), (4, 5)
+ATTENTION = (0, 1, 2, 3)
 Found = dict[str, Any]
 
 BASE = Job(

@@ -22,8 +22,8 @@ from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
 from bankai_edge.probes.packs import Pack
 from bankai_edge.search.objective import Objective
+from bankai_edge.search.proposals import Focus
 from bankai_edge.search.sites import Site, as_bytes, lowest_layer
-from bankai_edge.search.strategies import Focus
 
 SHAPE = "bonsai-1.7b"
 PROBES, EVALUATIONS = 60, 50

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bankai_edge.errors import UsageError
 from bankai_edge.judge.comparison import Judge
+from bankai_edge.judge.matrices import GROUP_SIZE, Place, matrices
 from bankai_edge.judge.texts import Documents, TextChange, compare_text
 from bankai_edge.model import Model
 from bankai_edge.patch.bkp import Patch, encode
@@ -19,14 +19,9 @@ from bankai_edge.patch.flips import PROJECTIONS, Flip
 
 Kind = Literal["bit", "row"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Place = tuple[int, int]
-"""(layer, projection)."""
-TENSORS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 MLP = (4, 5, 6)
-Q1_0 = 41
 SHARES = (0.001, 0.01, 0.03, 0.05, 0.1)
 MOST_FLIPS = 4_000_000  # a patch of more takes minutes to write down
-_BLOCK = 18  # bytes of 128 weights: an fp16 scale, then their signs
 
 
 @dataclass(frozen=True)
@@ -52,28 +47,8 @@ class Point:
 
 
 def matrix_sizes(model: Model) -> dict[Place, tuple[int, int]]:
-    """Rows and columns of every 1-bit matrix that patches reach."""
-    places = {name: (kind, dims) for name, kind, dims, _, _ in model.core.tensors()}
-    found = {}
-    for layer in range(model.shape.layers):
-        for projection, name in enumerate(TENSORS):
-            kind, (columns, rows) = places[f"blk.{layer}.{name}.weight"]
-            if kind == Q1_0:
-                found[layer, projection] = rows, columns
-    return found
-
-
-def row_scales(model: Model) -> dict[Place, NDArray[np.float64]]:
-    """Mean |scale| of every row [rows], by matrix: what the published search draws by."""
-    data = np.frombuffer(model.mapped, np.uint8)
-    places = {name: (at, n) for name, _, _, at, n in model.core.tensors()}
-    found = {}
-    for (layer, projection), (rows, columns) in matrix_sizes(model).items():
-        at, n = places[f"blk.{layer}.{TENSORS[projection]}.weight"]
-        blocks = data[at : at + n].reshape(rows, columns // 128, _BLOCK)
-        scales = np.ascontiguousarray(blocks[..., :2]).view("<f2")[..., 0]
-        found[layer, projection] = np.abs(scales.astype(np.float64)).mean(axis=1)
-    return found
+    """Rows and columns of every matrix that patches reach."""
+    return {k: (len(b), b.shape[1] * GROUP_SIZE) for k, b in matrices(model).items()}
 
 
 def random_flips(

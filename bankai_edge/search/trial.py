@@ -13,8 +13,8 @@ from bankai_edge.judge.reading import Scores
 from bankai_edge.probes.packs import Pack
 from bankai_edge.search import promotion
 from bankai_edge.search.objective import Objective
+from bankai_edge.search.proposals import Focus
 from bankai_edge.search.sites import Sites, as_bytes, lowest_layer
-from bankai_edge.search.strategies import Focus
 
 FOCUSED = 256  # targets that a gradient looks at
 DONE = -0.01  # log-probability from which an answer has nothing left to gain
