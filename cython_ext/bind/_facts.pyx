@@ -18,8 +18,8 @@ cdef extern from "bk_q1.h":
 cdef extern from "bk_config.h":
     enum: BK_MAX_ACTIVE, BK_NAME_MAX
 
-cdef extern from "bk_smp.h":
-    bint bk_smp_name_ok(const char *name, size_t n)
+cdef extern from "bk_name.h":
+    bint bk_name_ok(const char *name, size_t n)
 
 
 cdef dict _errors():
@@ -45,4 +45,4 @@ def error_text(int error):
 def name_ok(str name not None):
     """Whether a patch or a key may be called so."""
     data = name.encode("utf-8", "surrogatepass")
-    return bk_smp_name_ok(data, <size_t>len(data))
+    return bk_name_ok(data, <size_t>len(data))
