@@ -131,7 +131,7 @@ class AgentDevice:
     def use(self, names: Sequence[str]) -> None:
         """Make exactly this set active; raises `_device.DeviceError`."""
         with self._lock:
-            self._core.use(names)
+            self._core.use(list(dict.fromkeys(names)))
 
     def close(self) -> None:
         """Let a running change finish, then allow none any more."""

@@ -37,7 +37,7 @@ class Shelf:
     def find(self, name: str) -> tuple[str, int, int] | None:
         """The stored patch of a name."""
         stored = self.store.journal.patches.get(name)
-        return stored and (name, self._id(stored), stored.size_bytes)
+        return None if stored is None else (name, self._id(stored), stored.size_bytes)
 
     def by_id(self, ident: int) -> tuple[str, int, int] | None:
         """The patch of an id, while the journal needs it."""

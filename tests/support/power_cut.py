@@ -16,13 +16,14 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from bankai_edge._link import DeviceError
+from bankai_edge._device import DeviceError
 from bankai_edge.agent.device import AgentDevice
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import decode, encode
 from bankai_edge.shipped import NANO
 from support.agents import make_patch
+from support.direct import Direct
 from support.sim_disk import Fate, PowerCut, SimDisk
 
 PROMPT = "17+"
@@ -131,7 +132,7 @@ class System:
         self._session: Session | None = None
 
     @contextmanager
-    def agent(self) -> Iterator[AgentDevice]:
+    def agent(self) -> Iterator[Direct]:
         """A freshly started agent, whose end is sudden."""
         store = None
         self.notes.clear()
@@ -140,29 +141,20 @@ class System:
             store = Store(self.root, self.disk, note=self.notes.append)
             self._session = session
             self._store = store
-            yield AgentDevice(
-                session.model,
-                session,
-                store,
-                mode=self.mode,
-                ctx=CTX,
-                log=self.notes.append,
-                on_reset=lambda: None,
+            agent = AgentDevice(
+                session, store, log=self.notes.append, on_reset=lambda: None
             )
+            yield Direct(agent, chunk_bytes=60)
         finally:
             # The next process maps the file anew; here one private copy serves all.
             session.use([])
             if store is not None:
                 store.close()
 
-    def do(self, device: AgentDevice, step: Step) -> None:
+    def do(self, device: Direct, step: Step) -> None:
         verb, *names = step
         if verb == "push":
-            data = patch(names[0])
-            device.upload_begin(names[0][0], len(data))
-            for at in range(0, len(data), 60):
-                device.upload_write(names[0][0], at, data[at : at + 60])
-            device.upload_finish(names[0][0])
+            device.push(names[0][0], patch(names[0]))
         elif verb == "use":
             device.activate(names)
         elif verb == "off":
@@ -172,7 +164,7 @@ class System:
         else:
             device.remove(names[0])
 
-    def check(self, device: AgentDevice, allowed: set[Ideal]) -> Ideal:
+    def check(self, device: Direct, allowed: set[Ideal]) -> Ideal:
         """The state found is one of `allowed`, whole; weights, journal and files agree."""
         journal, session = self._store.journal, self._session
         assert session is not None
@@ -197,7 +189,7 @@ class System:
         assert list((self.root / "tmp").iterdir()) == []
         return found
 
-    def attempt(self, device: AgentDevice, step: Step, state: Ideal) -> Ideal:
+    def attempt(self, device: Direct, step: Step, state: Ideal) -> Ideal:
         """One step without a cut."""
         after = state.after(step)
         try:
