@@ -1,8 +1,9 @@
-"""What every environment adds to its program: the chip's folders, the store, the model, zcbor.
+"""What every environment adds to its program: the chip's folders, store, model or switcher, zcbor.
 
 An environment names its folders of ports/ in `custom_ports`, the tokens of its context in
-`custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, and may name another
-model in `custom_model`. Run by PlatformIO before the platform's own script.
+`custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, the folder that answers
+for the weights in `custom_runtime` (session or switcher), and may name another model in
+`custom_model`. Run by PlatformIO before the platform's own script.
 """
 
 from __future__ import annotations
@@ -85,18 +86,22 @@ def add_sizes() -> None:
 
 
 chips = env.GetProjectOption("custom_ports").split()
+runtime = FIRMWARE / env.GetProjectOption("custom_runtime")
 env.Append(
     CPPPATH=[str(FIRMWARE / "include"), *(str(PORTS / chip) for chip in chips)],
     LIBPATH=[str(PORTS / chip) for chip in chips],
     # As system headers: zcbor's warnings are not ours.
     CCFLAGS=[("-isystem", str(zcbor() / "include")), ("-isystem", str(zcbor() / "src"))],
 )
-add_model()
+if runtime.name == "session":
+    add_model()
 if "test" in env.GetBuildType():
     add_golden()
 add_sizes()
+model = "" if runtime.name == "session" else " -<model.S> -<place_model.c>"
 for chip in chips:
-    env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip))
+    env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip), f"+<*>{model}")
+env.BuildSources(f"$BUILD_DIR/{runtime.name}", str(runtime))
 env.BuildSources("$BUILD_DIR/store", str(FIRMWARE / "store"))
 env.BuildSources("$BUILD_DIR/ports/zcbor", str(PORTS), "-<*> +<zcbor.c>")
 script = PORTS / chips[-1] / "link.ld"

@@ -1,6 +1,6 @@
 """Build the firmware as a Linux process, with gcc: the very sources that the chips get.
 
-python firmware/ports/host/build.py OUT [NAME[=VALUE] ...]
+python firmware/ports/host/build.py OUT [session|switcher [NAME[=VALUE] ...]]
 
 Its environment is described in port.c; run it, and it prints the pty that hosts open.
 """
@@ -16,17 +16,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 FIRMWARE = ROOT / "firmware"
 CORE, KERNELS = ROOT / "cython_ext/core", ROOT / "cython_ext/kernels"
+DEVICE = ROOT / "cython_ext/device"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 FLAGS = ("-std=c11", "-O1", "-g", "-ffp-contract=off", "-fno-strict-aliasing")
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def sources() -> list[Path]:
-    """Every C file of core, store and firmware."""
+def sources(runtime: str) -> list[Path]:
+    """Every C file of core, device and firmware; `runtime` is the folder that answers for weights."""
+    core = sorted(CORE.rglob("*.c"))
+    if runtime == "switcher":
+        core = [path for path in core if path.name != "bk_utf8_class.c"]
     return [
-        *sorted(CORE.glob("*.c")),
+        *core,
         *sorted(KERNELS.glob("*.c")),
+        *sorted(DEVICE.glob("*.c")),
         *sorted((FIRMWARE / "store").glob("bk_store*.c")),
+        *sorted((FIRMWARE / runtime).glob("*.c")),
         *sorted((FIRMWARE / "src").glob("*.c")),
     ]
 
@@ -40,7 +46,7 @@ def zcbor_root() -> Path:
 
 
 def sign_sources(objects: Path, policy: str, trust: Path | None) -> tuple[list[Path], list[Path]]:
-    """The judge of signatures and the table of keys; Monocypher's, which are not in this tree."""
+    """What verifies, and the table of keys; Monocypher's, which are not in this tree."""
     sys.path.insert(0, str(ROOT / "tools"))
     import firmware_keys
     import firmware_monocypher
@@ -59,26 +65,28 @@ def build(
     flags: Sequence[str] = SANITIZE,
     policy: str = "",
     trust: Path | None = None,
+    runtime: str = "session",
     reuse: bool = False,
 ) -> Path:
     """Compile and link the program `out`; raises CalledProcessError with gcc's words on stderr.
 
-    With a policy it verifies signatures, by the keys in `trust`. With `reuse`, objects that an
-    earlier call put beside `out` are taken as they are.
+    With a policy it verifies signatures, by the keys in `trust`. `runtime` is session or switcher.
+    With `reuse`, objects that an earlier call put beside `out` are taken as they are.
     """
     zcbor = zcbor_root()
     objects = out.parent / "objects"
     objects.mkdir(parents=True, exist_ok=True)
-    own = [*sources(), FIRMWARE / "ports/host/port.c"]
+    own = [*sources(runtime), FIRMWARE / "ports/host/port.c"]
     theirs = sorted((zcbor / "src").glob("zcbor_[cde]*.c"))
-    names = list(defines)
     if policy:
         judge, curve = sign_sources(objects, policy, trust)
-        own, theirs, names = own + judge, theirs + curve, [*names, "BK_SIGN"]
-    folders = ("firmware/include", "firmware/src", "firmware/sign", "cython_ext/core")
-    include = [f"-I{ROOT / folder}" for folder in (*folders, "cython_ext/kernels")]
+        own, theirs = own + judge, theirs + curve
+    else:
+        own += sorted((FIRMWARE / "unsigned").glob("*.c"))
+    rooms = sorted({path.parent for path in own if path.parent != objects})
+    include = [f"-I{path}" for path in (FIRMWARE / "include", *rooms)]
     system = {f"-isystem{path}" for path in (zcbor / "include", *(p.parent for p in theirs))}
-    common = [gcc, *FLAGS, *flags, *sorted(system), *include, *(f"-D{name}" for name in names)]
+    common = [gcc, *FLAGS, *flags, *sorted(system), *include, *(f"-D{name}" for name in defines)]
     linked = []
     for source in [*own, *theirs]:
         linked.append(objects / f"{source.parent.name}_{source.stem}.o")
@@ -91,4 +99,5 @@ def build(
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), defines=sys.argv[2:], flags=())
+    target, *more = sys.argv[1:]
+    build(Path(target), runtime=more[0] if more else "session", defines=more[1:], flags=())
