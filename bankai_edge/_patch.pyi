@@ -1,4 +1,4 @@
-"""The core's patch room (cython_ext/_patch.pyx). Everything here raises `CoreError` on refusal."""
+"""The core's patch room (bind/_patch.pyx). Everything here raises `CoreError` on refusal."""
 
 from collections.abc import Iterable
 from typing import Protocol, TypedDict
@@ -19,6 +19,18 @@ class ParsedPatch(TypedDict):
     canaries: int
     sequence: int | None
 
+class Patch:
+    """A decoded `.bkp`; hashes and compares as its bytes, and goes wherever they go."""
+
+    def __init__(self, data: bytes) -> None: ...
+    @staticmethod
+    def adopt(capsule: object, data: bytes) -> Patch:
+        """A patch that the core has decoded from these bytes: nothing is decoded again."""
+    @staticmethod
+    def of(patch: bytes | Patch) -> Patch:
+        """The patch itself, or that of its bytes; raises CoreError for bytes that are none."""
+    def __bytes__(self) -> bytes: ...
+
 def parse(data: bytes) -> ParsedPatch:
     """Decode a `.bkp` strictly, as the firmware does."""
 
@@ -31,7 +43,7 @@ def unwrap(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     The signature is over the signed head followed by the payload.
     """
 
-def check(model: _Model, data: bytes, allow_unbound: bool = False) -> None:
+def check(model: _Model, data: bytes | Patch, allow_unbound: bool = False) -> None:
     """Refuse a patch of another model, out of range, or whose rows' CRC differs.
 
     The model's rows must be pristine. Changes nothing.
@@ -44,7 +56,10 @@ def xor_in_place(model: _Model, data: bytes) -> None:
     """Flip a checked patch in the weights of a writable model; the second time reverts it."""
 
 def swap(
-    model: _Model, old: Iterable[bytes], new: Iterable[bytes], allow_unbound: bool = False
+    model: _Model,
+    old: Iterable[bytes | Patch],
+    new: Iterable[bytes | Patch],
+    allow_unbound: bool = False,
 ) -> None:
     """Replace an active set in place: revert `old`, check all of `new`, apply; or leave `old`."""
 
@@ -55,7 +70,7 @@ class Overlay:
     """
 
     n_bytes: int
-    def __init__(self, model: _Model, patches: Iterable[bytes]) -> None: ...
+    def __init__(self, model: _Model, patches: Iterable[bytes | Patch]) -> None: ...
     def capsule(self) -> object:
         """The overlay for `State.set_overlay`."""
     @property

@@ -1,4 +1,4 @@
-"""The core's tokenizer (cython_ext/_tokenizer.pyx). Everything raises `CoreError`."""
+"""The core's tokenizer (cython_ext/bind/_tokenizer.pyx). Everything raises `CoreError`."""
 
 from typing_extensions import Buffer
 
@@ -14,6 +14,9 @@ class Bpe:
     @property
     def n_bytes(self) -> int:
         """Memory that the tables take."""
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest token."""
     def encode(self, text: Buffer, special: bool) -> list[int]: ...
     def piece(self, id: int) -> bytes: ...
     def is_control(self, id: int) -> bool: ...

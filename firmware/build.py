@@ -1,4 +1,4 @@
-"""What every environment adds to its program: the chip's folders, store, model or switcher, zcbor.
+"""What every environment adds to its program: core, device, chip's folders, store, model or switcher.
 
 An environment names its folders of ports/ in `custom_ports`, the tokens of its context in
 `custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, the folder that answers
@@ -8,7 +8,6 @@ for the weights in `custom_runtime` (session or switcher), and may name another 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -19,22 +18,14 @@ env = DefaultEnvironment()
 FIRMWARE = Path(env.subst("$PROJECT_DIR"))
 ROOT = FIRMWARE.parent
 PORTS = FIRMWARE / "ports"
+sys.path.append(str(ROOT / "cython_ext"))
 
-
-def zcbor() -> Path:
-    """The root of zcbor's package, of which nothing is imported."""
-    spec = importlib.util.find_spec("zcbor")
-    if spec is None or spec.origin is None:
-        sys.exit(
-            "zcbor's C sources are not there: PlatformIO's Python has no package zcbor. "
-            f"Install it: {sys.executable} -m pip install -r requirements.txt"
-        )
-    return Path(spec.origin).parent
+import core_build as core  # noqa: E402
 
 
 def add_model() -> None:
     """Let model.S find the GGUF, and be assembled again when it changes."""
-    model = Path(env.GetProjectOption("custom_model", str(ROOT / "bankai_edge/models/nano.gguf")))
+    model = Path(env.GetProjectOption("custom_model", str(ROOT / "bankai_edge/shipped/nano.gguf")))
     model = model if model.is_absolute() else FIRMWARE / model
     if not model.is_file():
         sys.exit(f"{model} is not there; custom_model in platformio.ini names the GGUF to link.")
@@ -56,7 +47,7 @@ def add_golden() -> None:
     for case in golden["cases"]:
         plain, arith = (c_bytes(bytes.fromhex(case[name])) for name in ("plain", "arith"))
         lines.append(f"    {{{json.dumps(case['prompt'])}, {plain}, {arith}}},")
-    patch = (ROOT / "bankai_edge/models/arith.bkp").read_bytes()
+    patch = (ROOT / "bankai_edge/shipped/arith.bkp").read_bytes()
     lines += [
         "};",
         f"enum {{ N_GOLDEN = {len(golden['cases'])} }};",
@@ -85,25 +76,33 @@ def add_sizes() -> None:
     )
 
 
+def add_core() -> None:
+    """Core, device and a chip's kernels, as Meson's lists have them."""
+    env.Append(CFLAGS=[core.DIALECT], CCFLAGS=[*core.FLOAT_FLAGS, *core.include()])
+    own = [*core.SOURCES, *core.DEVICE_SOURCES, *core.kernels("cortex_m")]
+    if runtime.name == "switcher":
+        own.remove(core.find("bk_utf8_class.c"))  # it has its own, without Unicode's tables
+    names = [f"+<{source.relative_to(core.HERE)}>" for source in own]
+    env.BuildSources("$BUILD_DIR/core", str(core.HERE), ["-<*>", *names])
+
+
 chips = env.GetProjectOption("custom_ports").split()
 runtime = FIRMWARE / env.GetProjectOption("custom_runtime")
 env.Append(
     CPPPATH=[str(FIRMWARE / "include"), *(str(PORTS / chip) for chip in chips)],
     LIBPATH=[str(PORTS / chip) for chip in chips],
-    # As system headers: zcbor's warnings are not ours.
-    CCFLAGS=[("-isystem", str(zcbor() / "include")), ("-isystem", str(zcbor() / "src"))],
 )
+add_core()
 if runtime.name == "session":
     add_model()
 if "test" in env.GetBuildType():
     add_golden()
 add_sizes()
-model = "" if runtime.name == "session" else " -<model.S> -<place_model.c>"
+no_model = ["-<model.S>", "-<place_model.c>"] if runtime.name == "switcher" else []
 for chip in chips:
-    env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip), f"+<*>{model}")
+    env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip), ["+<*>", *no_model])
 env.BuildSources(f"$BUILD_DIR/{runtime.name}", str(runtime))
 env.BuildSources("$BUILD_DIR/store", str(FIRMWARE / "store"))
-env.BuildSources("$BUILD_DIR/ports/zcbor", str(PORTS), "-<*> +<zcbor.c>")
 script = PORTS / chips[-1] / "link.ld"
 if script.is_file():
     env.Replace(LDSCRIPT_PATH=str(script))

@@ -15,8 +15,8 @@ from pathlib import Path
 import bankai_edge
 from bankai_edge import __version__
 from bankai_edge.boards import Board, find
-from bankai_edge.image.bundle import Contents
-from bankai_edge.models import NANO
+from bankai_edge.bundle.make import Contents
+from bankai_edge.shipped import NANO
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 TAG = f"cp{PYTHON.replace('.', '')}"

@@ -17,7 +17,7 @@ settings.load_profile("unhurried")
 @pytest.fixture(scope="session")
 def nano_path() -> Path:
     """The nano model that ships in the package."""
-    from bankai_edge.models import NANO
+    from bankai_edge.shipped import NANO
 
     return NANO
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from bankai_edge.agent.disk import Disk
+from bankai_edge.durable import Disk
 
 
 class CountedDisk(Disk):

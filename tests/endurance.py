@@ -27,7 +27,7 @@ from bankai_edge.host.address import Address
 from bankai_edge.host.client import Client, RefusedError
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
-from bankai_edge.models import NANO
+from bankai_edge.shipped import NANO
 
 VERSIONS = {
     hashlib.sha256(patch(version)).hexdigest(): version

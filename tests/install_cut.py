@@ -23,12 +23,12 @@ from pathlib import Path
 
 from bundles import BOARD, tiny
 from sim_disk import Fate, PowerCut
-from sim_tree import SimFileSystem
+from sim_tree import SimTree
 
-from bankai_edge.image.bundle import make
-from bankai_edge.image.container import Bundle
-from bankai_edge.image.install import Target, install, rollback
-from bankai_edge.image.versions import STORE, Versions
+from bankai_edge.bundle.container import Bundle
+from bankai_edge.bundle.install import Target, install, rollback
+from bankai_edge.bundle.make import make
+from bankai_edge.bundle.versions import STORE, Versions
 
 FATES: tuple[tuple[Fate, Fate], ...] = (
     ("lost", "lost"), ("kept", "kept"), ("random", "random"),
@@ -63,7 +63,7 @@ class State:
 class Site:
     """A device's root, and three bundles that are installed on it."""
 
-    def __init__(self, folder: Path, files: type[SimFileSystem]) -> None:
+    def __init__(self, folder: Path, disk: type[SimTree]) -> None:
         self.root = folder / "root"
         self._snapshot = folder / "snapshot"
         self.root.mkdir()
@@ -79,17 +79,17 @@ class Site:
             manifest = make(path, tiny(folder, name, model=model))
             self.bundles[name] = path
             self.ids[f"{manifest.id}-py{self.target.python}"] = name
-        self.files = files(self.root)
+        self.disk = disk(self.root)
         self.whole: dict[str, Tree] = {}
         self.cuts = 0
 
     def do(self, step: str) -> None:
         verb, _, name = step.partition(" ")
         if verb == "rollback":
-            rollback(self.root, files=self.files, note=lambda sentence: None)
+            rollback(self.root, disk=self.disk, note=lambda sentence: None)
             return
         with Bundle(self.bundles[name]) as bundle:
-            install(bundle, self.target, files=self.files)
+            install(bundle, self.target, disk=self.disk)
 
     def state(self) -> State:
         versions = Versions(self.root)
@@ -141,20 +141,20 @@ class Site:
         """Return to the state remembered."""
         shutil.rmtree(self.root)
         shutil.copytree(self._snapshot, self.root, symlinks=True)
-        self.files.adopt()
+        self.disk.adopt()
 
     def cut(self, step: str, at: int, before: State, after: State, fate: tuple[Fate, Fate],
             rng: random.Random) -> bool:  # fmt: skip
         """Cut one step once and see what is left; False when it had fewer operations."""
-        self.files.arm(at)
+        self.disk.arm(at)
         try:
             self.do(step)
         except PowerCut:
             self.cuts += 1
         else:
-            self.files.arm(None)
+            self.disk.arm(None)
             return False
-        self.files.restart(*fate, rng)
+        self.disk.restart(*fate, rng)
         found = self.check({before, after})
         if self.cuts % RUN_EVERY == 0:
             self.runs(found.current)
@@ -162,7 +162,7 @@ class Site:
 
     def again(self, step: str, found: State, after: State) -> None:
         """Do the step once more, where it had not come through: it ends as it should."""
-        self.files.arm(None)
+        self.disk.arm(None)
         if found != after or step != "rollback":
             self.do(step)
         assert self.check({after}) == after
@@ -171,31 +171,31 @@ class Site:
 
 
 @contextmanager
-def site(files: type[SimFileSystem] = SimFileSystem) -> Iterator[Site]:
+def site(disk: type[SimTree] = SimTree) -> Iterator[Site]:
     """A device with an empty prefix, gone at the end."""
     fast = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(dir=fast if fast.is_dir() else None))
     try:
-        yield Site(folder, files)
+        yield Site(folder, disk)
     finally:
         shutil.rmtree(folder)
 
 
 def everywhere(
-    fates: tuple[tuple[Fate, Fate], ...] = FATES, files: type[SimFileSystem] = SimFileSystem
+    fates: tuple[tuple[Fate, Fate], ...] = FATES, disk: type[SimTree] = SimTree
 ) -> tuple[int, int]:
     """Cut every operation of every step of a life; returns (operations, cuts)."""
     rng = random.Random(7)
     operations = 0
-    with site(files) as device:
+    with site(disk) as device:
         _see_all_whole(device)
         for step in LIFE:
             device.keep()
             before = device.state()
-            device.files.arm(None)
+            device.disk.arm(None)
             device.do(step)
             after = device.check({device.state()})
-            total, number = device.files.count, 0
+            total, number = device.disk.count, 0
             for number in range(total):
                 for fate in fates:
                     device.back()

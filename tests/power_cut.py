@@ -25,8 +25,8 @@ from bankai_edge._link import DeviceError
 from bankai_edge.agent.device import AgentDevice
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
-from bankai_edge.models import NANO
 from bankai_edge.patch import decode, encode
+from bankai_edge.shipped import NANO
 
 PROMPT = "17+"
 TOKENS = (17,)

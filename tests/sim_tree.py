@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sim_disk import Fate, PowerCut
 
-from bankai_edge.image.filesystem import FileSystem
+from bankai_edge.durable import Disk
 
 PIECE = 512  # bytes that a torn write leaves written, or as zeros
 HALVES = 2
@@ -82,7 +82,7 @@ class Directory:
 Node = File | Link | Directory
 
 
-class SimFileSystem(FileSystem):
+class SimTree(Disk):
     """Cuts the power before operation `cut_at`, counted from `arm`; a write in its middle."""
 
     def __init__(self, root: Path) -> None:
@@ -125,9 +125,9 @@ class SimFileSystem(FileSystem):
         super().make_directory(path)
         self._parent(path).put(path.name, Directory())
 
-    def create(self, path: Path, mode: int = 0o644) -> int:
+    def create_new(self, path: Path, mode: int = 0o644) -> int:
         self.step()
-        descriptor = super().create(path, mode)
+        descriptor = super().create_new(path, mode)
         self._open[descriptor] = file = File(mode)
         self._parent(path).put(path.name, file)
         return descriptor
@@ -170,7 +170,7 @@ class SimFileSystem(FileSystem):
         super().remove_directory(path)
         self._parent(path).put(path.name, None)
 
-    def sync(self) -> None:
+    def sync_all(self) -> None:
         self.step()
         _settle(self._tree)
 

@@ -12,7 +12,7 @@ from agents import Agent, bankai
 from click.testing import CliRunner, Result
 from test_bench import write
 
-from bankai_edge.bench import board_report, compare
+from bankai_edge.bench import board_report, side_by_side
 from bankai_edge.bench.machine import machine
 from bankai_edge.boards import boards
 from bankai_edge.boards.device import conditions, fitting, pi_throttled, recognise
@@ -238,11 +238,11 @@ def test_a_known_boards_decode_stands_beside_what_was_computed(own: Path, tmp_pa
     fields = json.loads(own.read_text())
     model = {**fields["model"], "weight_bytes": weight_bytes}
     pi = changed(own, tmp_path / "pi.json", board_id="rpi4", model=model, tests=tests)
-    decode, prefill = compare.rows([board_report.read(pi)])
+    decode, prefill = side_by_side.rows([board_report.read(pi)])
     assert decode.of_computed is not None and 0.3 < decode.of_computed < 0.7
     assert prefill.of_computed is None
     virtual = changed(own, tmp_path / "virt.json", board_id="qemu-virt")
-    assert any("emulated" in said for said in compare.remarks([board_report.read(virtual)]))
+    assert any("emulated" in said for said in side_by_side.remarks([board_report.read(virtual)]))
 
 
 @pytest.mark.parametrize(

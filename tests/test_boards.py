@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import boards_page
+import core_build as core
 import pytest
 from click.testing import CliRunner, Result
-from test_core_c import CORE, KERNELS, compiler
+from test_core_c import compiler
 
 from bankai_edge import _engine
 from bankai_edge.boards import (
@@ -213,7 +214,7 @@ def test_the_plan_is_the_engines_to_the_byte(
 
 
 def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
-    header = KERNELS / "cortex_m" / "bk_lut.h"
+    header = core.HERE / "kernels/cortex_m/bk_lut.h"
     source = tmp_path / "sizes.c"
     source.write_text(
         f'#include "{header}"\n#include <stdio.h>\nint main(void) {{\n'
@@ -225,8 +226,8 @@ def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
         ("mps3-an547", 256),
         ("netduinoplus2", 128),
     ):
-        include = [f"-I{CORE}", f"-I{KERNELS}", f"-DBK_LUT_PANEL={columns}"]
-        subprocess.run([gcc, "-std=c11", *include, str(source), "-o", str(program)], check=True)
+        options = [core.DIALECT, *core.include(), f"-DBK_LUT_PANEL={columns}"]
+        subprocess.run([gcc, *options, str(source), "-o", str(program)], check=True)
         layout = fit.layout_of(find(board))
         sizes = list(map(int, subprocess.check_output([str(program)]).split()))
         assert sizes == [layout.act_bytes(cols) for cols in (128, 768)], board

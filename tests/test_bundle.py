@@ -22,26 +22,26 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bankai_edge import ed25519
+from bankai_edge.bundle import container, wheels
+from bankai_edge.bundle.container import Bundle, Signature, part_of
+from bankai_edge.bundle.install import Installed, Target, install, rollback
+from bankai_edge.bundle.make import make, read_patches
+from bankai_edge.bundle.manifest import MANIFEST, SIGNATURE
+from bankai_edge.bundle.versions import PREFIX, STORE, Versions
+from bankai_edge.durable import Disk
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
-from bankai_edge.image import container, wheels
-from bankai_edge.image.bundle import make, read_patches
-from bankai_edge.image.container import Bundle, Signature, part_of
-from bankai_edge.image.filesystem import FileSystem
-from bankai_edge.image.install import Installed, Target, install, rollback
-from bankai_edge.image.manifest import MANIFEST, SIGNATURE
-from bankai_edge.image.versions import PREFIX, STORE, Versions
-from bankai_edge.models import ARITH, NANO
 from bankai_edge.patch.keys import public_pem
+from bankai_edge.shipped import ARITH, NANO
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 STEP = 151  # bytes between two that are tampered with, apart from every header's
 
 
-class QuickFileSystem(FileSystem):
+class QuickDisk(Disk):
     """Without waiting for the medium: power cuts are test_install_cut's."""
 
-    def sync(self) -> None:
+    def sync_all(self) -> None:
         pass
 
 
@@ -75,10 +75,10 @@ def signed(folder: Path) -> Path:
     return folder / "signed.bkb"
 
 
-def put(bundle: Path, root: Path, files: FileSystem | None = None, **given: Any) -> Installed:
+def put(bundle: Path, root: Path, disk: Disk | None = None, **given: Any) -> Installed:
     target = given.pop("target", None) or Target.here(root)
     with Bundle(bundle) as opened:
-        return install(opened, target, files=files or QuickFileSystem(), **given)
+        return install(opened, target, disk=disk or QuickDisk(), **given)
 
 
 def listing(root: Path) -> dict[str, bytes | None]:
@@ -329,7 +329,7 @@ def test_rollback_and_back(plain: Path, signed: Path, root: Path) -> None:
     assert said(root) == "signed"
     assert bankai("image", "rollback", "--root", root).returncode == 0
     assert said(root) == "plain"
-    rollback(root, files=QuickFileSystem(), note=print)
+    rollback(root, disk=QuickDisk(), note=print)
     assert said(root) == "signed"
     assert (root / STORE / "mine").read_bytes() == b"a person's"
 
@@ -421,7 +421,7 @@ def test_an_older_python_is_told_so(plain: Path, tmp_path: Path) -> None:
     assert f"this is Python {PYTHON}; expected Python {PYTHON}" in done.stderr
 
 
-class FullFileSystem(QuickFileSystem):
+class FullDisk(QuickDisk):
     """Has room by its own account; runs out of it after some writes."""
 
     def __init__(self, free: int, writes: int) -> None:
@@ -440,7 +440,7 @@ class FullFileSystem(QuickFileSystem):
 def test_no_room_is_told_before_anything_is_written(plain: Path, root: Path) -> None:
     before = listing(root)
     with pytest.raises(BankaiError, match=r"has 16 MiB free; expected 17 MiB for a"):
-        put(plain, root, FullFileSystem(free=16 << 20, writes=99))
+        put(plain, root, FullDisk(free=16 << 20, writes=99))
     assert listing(root) == before
 
 
@@ -450,13 +450,13 @@ def test_a_disk_that_fills_up_meanwhile_leaves_the_old_version(
     put(plain, root)
     before = listing(root)
     with pytest.raises(BankaiError, match=r"No space left.*Make room"):
-        put(signed, root, FullFileSystem(free=1 << 40, writes=5))
+        put(signed, root, FullDisk(free=1 << 40, writes=5))
     assert listing(root) == before and said(root) == "plain"
 
 
 def test_two_installs_do_not_meet(plain: Path, root: Path) -> None:
     with (
-        Versions(root, QuickFileSystem()).locked(),
+        Versions(root, QuickDisk()).locked(),
         pytest.raises(BankaiError, match="another install is under way"),
     ):
         put(plain, root)

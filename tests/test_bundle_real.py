@@ -15,9 +15,9 @@ import pytest
 from agents import bankai, make_patch
 from bundles import BOARD, PYTHON, REQUIRED, own_wheel, wheel_of
 
-from bankai_edge.image.versions import PREFIX, STORE
+from bankai_edge.bundle.versions import PREFIX, STORE
 from bankai_edge.model import Model
-from bankai_edge.models import ARITH, NANO
+from bankai_edge.shipped import ARITH, NANO
 
 if sys.version_info < (3, 11):
     pytest.skip("bundles are for CPython 3.11 and newer", allow_module_level=True)

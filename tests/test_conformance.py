@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import core_build as core
 import numpy as np
 import pytest
 from reference import Exact, Gguf, Rope
-from test_core_c import CORE, KERNELS, STRICT, build, compiler
+from test_core_c import STRICT, build, compiler
 
 from bankai_edge import _engine
 from bankai_edge.errors import IncompatibleError
@@ -194,9 +195,9 @@ def published_yarn(
 def core_rope(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The core's own functions, for positions that no test could reach token by token."""
     library = tmp_path_factory.mktemp("rope") / "rope.so"
-    sources = [CORE / f"bk_{n}.c" for n in ("rope", "math", "gguf", "q1")]
+    sources = [core.find(f"bk_{n}.c") for n in ("rope", "math", "gguf", "q1")]
     build([compiler("gcc", "apt-get install gcc"), *STRICT, "-fno-freestanding", "-O2", "-shared",
-           "-fPIC", *map(str, sources), "-o", str(library), f"-I{KERNELS}"])  # fmt: skip
+           "-fPIC", *map(str, sources), "-o", str(library)])  # fmt: skip
     return ctypes.CDLL(str(library))
 
 

@@ -17,7 +17,7 @@ import pytest
 from bundles import BOARD, PYTHON, REQUIRED, own_wheel, wheel_of
 
 from bankai_edge.agent.pty_line import PtyCable
-from bankai_edge.image.versions import PREFIX
+from bankai_edge.bundle.versions import PREFIX
 
 if sys.version_info < (3, 11):
     pytest.skip("bundles are for CPython 3.11 and newer", allow_module_level=True)

@@ -14,12 +14,13 @@ import pytest
 
 from bankai_edge.cli.main import main
 from bankai_edge.errors import UsageError
+from bankai_edge.judge import impact, texts
+from bankai_edge.judge.comparison import Judge
+from bankai_edge.judge.statistics import clopper_pearson, mcnemar, net_interval, wilson
 from bankai_edge.model import Model, Session
-from bankai_edge.models import ARITH, NANO
 from bankai_edge.patch import decode, encode
-from bankai_edge.search import impact, questions, texts
-from bankai_edge.search.compare import Judge
-from bankai_edge.search.statistics import clopper_pearson, mcnemar, net_interval, wilson
+from bankai_edge.probes import questions
+from bankai_edge.shipped import ARITH, NANO
 
 PROBES = [
     {"prompt": f"what is {a}+{b}?", "correct": str(a + b), "wrong": str(a + b + 1),

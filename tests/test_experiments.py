@@ -8,7 +8,7 @@ import experiments
 import pytest
 
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
+from bankai_edge.shipped import NANO
 
 RESULTS = sorted(experiments.RESULTS.glob("*.json"))
 

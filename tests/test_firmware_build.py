@@ -19,8 +19,8 @@ from firmware.board import ROOT, client_of
 from firmware.qemu import CHIPS, Chip, QemuBoard, programs
 
 from bankai_edge.errors import SignatureError
-from bankai_edge.models import ARITH
 from bankai_edge.patch import keys, sign
+from bankai_edge.shipped import ARITH
 
 PART_RAM = 131_072  # an STM32F405's, without the 64 KB that only the core reaches
 

@@ -12,7 +12,7 @@ from reference import Exact, Float64, logits_hash
 from bankai_edge import _engine
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model, Session
-from bankai_edge.models import ARITH
+from bankai_edge.shipped import ARITH
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "nano.json").read_text())
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bankai_edge import _engine
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
+from bankai_edge.shipped import NANO
 
 BYTES = NANO.read_bytes()
 HEADER = BYTES.index(b"token_embd.weight")  # the first tensor record lies after all key/values

@@ -13,10 +13,10 @@ pytest.importorskip("lm_eval")
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
+from bankai_edge.judge.harness import BankaiEdge
 from bankai_edge.model import Model
-from bankai_edge.models import ARITH, NANO
-from bankai_edge.search.harness import BankaiEdge
-from bankai_edge.search.questions import load
+from bankai_edge.probes.questions import load
+from bankai_edge.shipped import ARITH, NANO
 
 TASK = """
 task: sums

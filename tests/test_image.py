@@ -23,10 +23,10 @@ from bankai_edge import boards
 from bankai_edge.cli.image_build import make_store
 from bankai_edge.cli.main import main
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
-from bankai_edge.image import boot, disk, elf, packages, programs, rootfs
+from bankai_edge.image import boot, elf, packages, partitions, programs, rootfs
 from bankai_edge.image.recipes import RECIPES, UART0, UART0_PINS, UART1, recipe_of
-from bankai_edge.models import ARITH
 from bankai_edge.patch import decode, encode, keys
+from bankai_edge.shipped import ARITH
 
 MIB = 1 << 20
 WHEN = 1_700_000_000
@@ -51,30 +51,30 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int
 
 @given(st.lists(st.integers(1, 3 << 30), min_size=3, max_size=3), st.integers(0, 1 << 30))
 def test_partitions_are_aligned_apart_and_fill_a_power_of_two(sizes: list[int], data: int) -> None:
-    parts = disk.layout(*sizes, data)
-    assert [part.name for part in parts] == list(disk.NAMES)
-    for part, used in zip(parts, [*sizes, max(data, disk.LEAST_DATA)], strict=True):
-        assert part.start % disk.ALIGN == part.size % disk.ALIGN == 0
+    parts = partitions.layout(*sizes, data)
+    assert [part.name for part in parts] == list(partitions.NAMES)
+    for part, used in zip(parts, [*sizes, max(data, partitions.LEAST_DATA)], strict=True):
+        assert part.start % partitions.ALIGN == part.size % partitions.ALIGN == 0
         assert part.size >= used
     for one, other in pairwise(parts):
         assert one.start + one.size == other.start
-    total = disk.disk_size(parts)
+    total = partitions.disk_size(parts)
     assert total & (total - 1) == 0
-    assert total <= 2 * (parts[3].start + max(data, disk.LEAST_DATA))
+    assert total <= 2 * (parts[3].start + max(data, partitions.LEAST_DATA))
 
 
 def test_the_table_is_read_back_and_understood_by_others(tmp_path: Path) -> None:
-    parts = disk.layout(70 * MIB, 50 * MIB, 3 * MIB)
+    parts = partitions.layout(70 * MIB, 50 * MIB, 3 * MIB)
     images = []
     for part in parts[:3]:
         images.append(tmp_path / part.name)
         images[-1].write_bytes(part.name.encode() * 1000 + bytes(3 * MIB) + b"end")
     card = tmp_path / "card"
-    disk.assemble(card, parts, images, "0badc0de")
-    signature, found = disk.read_table(card)
+    partitions.assemble(card, parts, images, "0badc0de")
+    signature, found = partitions.read_table(card)
     assert signature == "0badc0de"
     assert [(p.start, p.size) for p in found] == [(p.start, p.size) for p in parts]
-    assert card.stat().st_size == disk.disk_size(parts)
+    assert card.stat().st_size == partitions.disk_size(parts)
     assert card.stat().st_blocks * 512 < 16 * MIB  # holes stay holes
     for part, image in zip(parts, images, strict=False):
         data = image.read_bytes()
@@ -93,7 +93,7 @@ def test_the_table_is_read_back_and_understood_by_others(tmp_path: Path) -> None
 def test_what_is_no_image_is_said(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(bytes(512))
     with pytest.raises(BankaiError, match="no partition table"):
-        disk.read_table(tmp_path / "x")
+        partitions.read_table(tmp_path / "x")
 
 
 def _folder(root: Path, names: list[str]) -> Path:
@@ -131,15 +131,15 @@ def test_file_systems_are_the_same_bytes_whenever_they_are_made(tmp_path: Path, 
         rootfs.settle(folder, WHEN)
         images.append(at / "image")
         if kind == "fat":
-            disk.make_fat(folder, images[-1], WHEN)
+            partitions.make_fat(folder, images[-1], WHEN)
         else:
-            disk.make_erofs(folder, images[-1], WHEN, compressed=kind == "compressed")
+            partitions.make_erofs(folder, images[-1], WHEN, compressed=kind == "compressed")
     assert images[0].read_bytes() == images[1].read_bytes()
 
 
 def test_without_room_nothing_is_begun(tmp_path: Path) -> None:
     with pytest.raises(BankaiError, match=r"MB free; expected \d+ MB for the image"):
-        disk.check_space(tmp_path, 1 << 60)
+        partitions.check_space(tmp_path, 1 << 60)
 
 
 # ---- kernel, initramfs, device trees ------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from install_cut import FATES, at_random, everywhere
-from sim_tree import SimFileSystem
+from sim_tree import SimTree
 
 SEEDS = 12
 
@@ -23,29 +23,29 @@ def test_cuts_at_random_and_again() -> None:
     assert cuts > 2 * SEEDS
 
 
-class NoSync(SimFileSystem):
-    def sync(self) -> None:
+class NoSync(SimTree):
+    def sync_all(self) -> None:
         self.step()
 
 
-class NoDirectorySync(SimFileSystem):
+class NoDirectorySync(SimTree):
     def sync_directory(self, path: Path) -> None:
         self.step()
 
 
-class NoOrder(SimFileSystem):
+class NoOrder(SimTree):
     """A file system that gives a new version its name before its bytes."""
 
     def rename(self, source: Path, target: Path) -> None:
         super().rename(source, target)
         self._parent(target).settle()
 
-    def sync(self) -> None:
+    def sync_all(self) -> None:
         self.step()
 
 
-@pytest.mark.parametrize("files", [NoSync, NoDirectorySync, NoOrder])
-def test_a_file_system_that_lies_is_found_out(files: type[SimFileSystem]) -> None:
+@pytest.mark.parametrize("disk", [NoSync, NoDirectorySync, NoOrder])
+def test_a_file_system_that_lies_is_found_out(disk: type[SimTree]) -> None:
     """The harness itself: it sees what a missing sync would do."""
     with pytest.raises(AssertionError):
-        everywhere((("random", "random"),), files)
+        everywhere((("random", "random"),), disk)

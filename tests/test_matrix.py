@@ -19,7 +19,7 @@ from bankai_edge.bench.switching import random_patch
 from bankai_edge.model import Model
 from bankai_edge.model.kernels import available
 from bankai_edge.model.synth import SynthShape, write_model
-from bankai_edge.models import ARITH
+from bankai_edge.shipped import ARITH
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "nano.json").read_text())
 KERNELS, THREADS, CHUNKS = available(), (1, 2, 3, 4), (1, 3, 16, 64)

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from bankai_edge.cli.main import main
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError
-from bankai_edge.patch import Patch, decode, encode, files
+from bankai_edge.patch import Patch, decode, encode
 
 DOCUMENT: dict[str, Any] = {
     "type": "row_flip",
@@ -134,7 +135,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BankaiError, match="No space"):
-        files.write(path, b"new")
+        write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -10,13 +10,13 @@ import pytest
 
 from bankai_edge.cli.main import main
 from bankai_edge.model import Model
-from bankai_edge.models import ARITH, NANO
 from bankai_edge.patch.bkp import decode
-from bankai_edge.search.domains import items
+from bankai_edge.probes.domains import items
 from bankai_edge.search.job import Checkpoint, Job
 from bankai_edge.search.loop import State
+from bankai_edge.search.proposals import Focus, Gains
 from bankai_edge.search.sites import of_patch
-from bankai_edge.search.strategies import Focus, Gains
+from bankai_edge.shipped import ARITH, NANO
 
 
 def code(*arguments: str) -> int:

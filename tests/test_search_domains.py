@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bankai_edge.search.domains import (
+from bankai_edge.probes.domains import (
     DOMAINS,
     FORMS,
     SPLITS,

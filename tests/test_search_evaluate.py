@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from bankai_edge.errors import UsageError
+from bankai_edge.judge.crew import Reading, Threads
+from bankai_edge.judge.evaluate import Change, Evaluator
+from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model, Session
-from bankai_edge.models import ARITH
-from bankai_edge.search.domains import items
-from bankai_edge.search.evaluate import Change, Evaluator
+from bankai_edge.probes.domains import items
+from bankai_edge.probes.packs import Probe, judge_pack, search_packs, tokenise
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Probe, judge_pack, search_packs, tokenise
-from bankai_edge.search.reading import Scores
 from bankai_edge.search.sites import BIT, GROUP, ROW, as_bytes
-from bankai_edge.search.workers import Reading, Threads
+from bankai_edge.shipped import ARITH
 
 FORM = "add_question"  # what arith.bkp teaches
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bankai_edge.search import gate
-from bankai_edge.search.evaluate import Change, Verdict
+from bankai_edge.judge.evaluate import Change, Verdict
+from bankai_edge.search import promotion
 
 QUIET = (8000, 7950, 5, 3)
 
@@ -34,7 +34,7 @@ def verdict(
 def test_what_helps_and_harms_nothing_ships(
     target: tuple[int, int, int, int], control: tuple[int, int, int, int]
 ) -> None:
-    assert gate.refusals(verdict(target, control)) == []
+    assert promotion.refusals(verdict(target, control)) == []
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_what_helps_and_harms_nothing_ships(
 def test_noise_and_bought_gains_are_refused(
     target: tuple[int, int, int, int], control: tuple[int, int, int, int], why: str
 ) -> None:
-    found = gate.refusals(verdict(target, control))
+    found = promotion.refusals(verdict(target, control))
     assert any(why in reason for reason in found)

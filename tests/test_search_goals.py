@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from bankai_edge.errors import BankaiError, UsageError
+from bankai_edge.judge import audit
+from bankai_edge.judge.evaluate import Evaluator
 from bankai_edge.model import Model
-from bankai_edge.search import audit, general
-from bankai_edge.search.domains import split_by_hash
-from bankai_edge.search.evaluate import Evaluator
-from bankai_edge.search.goals import Goals, load
-from bankai_edge.search.probes import Sizes
+from bankai_edge.probes import general
+from bankai_edge.probes.domains import split_by_hash
+from bankai_edge.probes.goals import Goals, load
+from bankai_edge.probes.packs import Sizes
 
 SMALL = Sizes(8, 23), Sizes(6, 23), Sizes(6, 23)
 

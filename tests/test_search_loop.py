@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bankai_edge.judge.crew import Crew, Threads
+from bankai_edge.judge.matrices import matrices, row_scales
 from bankai_edge.model import Model
-from bankai_edge.models import ARITH
 from bankai_edge.patch.bkp import Patch, decode, encode
-from bankai_edge.search.goals import Goals, load
+from bankai_edge.probes.goals import Goals, load
+from bankai_edge.probes.packs import Sizes
 from bankai_edge.search.loop import Found, Limits, Search, State, Watch
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Sizes
+from bankai_edge.search.proposals import Focus, Gains, Proposer
 from bankai_edge.search.sites import BIT, GROUP, ROW, Site, Sites, as_bytes, in_patch, of_patch
-from bankai_edge.search.strategies import Focus, Gains, Guided, Random, Scale, Strategy, tensors_of
+from bankai_edge.search.strategies.gradient import Guided
+from bankai_edge.search.strategies.random import Random
+from bankai_edge.search.strategies.scale import Scale
 from bankai_edge.search.trial import Trial
-from bankai_edge.search.workers import Crew, Processes, Threads
+from bankai_edge.search.workers import Processes
+from bankai_edge.shipped import ARITH
 
 SMALL = Sizes(16, 46), Sizes(12, 46), Sizes(12, 46)
 KNOWN = of_patch(decode(ARITH.read_bytes()))
@@ -41,7 +46,7 @@ def size(sites: Sites) -> int:
 
 
 def search(
-    model: Model, plan: Goals, strategy: Strategy, crew: Crew | None = None, budget: int = 4096,
+    model: Model, plan: Goals, strategy: Proposer, crew: Crew | None = None, budget: int = 4096,
     evaluations: int | None = None, state: State | None = None, watch: Watch | None = None,
     taps: int = 0,
 ) -> Found:  # fmt: skip
@@ -150,19 +155,15 @@ def test_early_rejection_only_hides_what_cannot_win(model: Model, plan: Goals) -
 
 def test_scale_draws_rows_with_large_scales_first(model: Model) -> None:
     """The published proposal: the mean scale of its draws lies above that of uniform draws."""
-    tensors = tensors_of(model)
+    scales = {place: row_scales(blocks) for place, blocks in matrices(model).items()}
 
-    def mean(strategy: Strategy) -> float:
+    def mean(strategy: Proposer) -> float:
         drawn = [
             site
             for draw in range(40)
             for site in strategy.rank(frozenset(), Focus(np.array([]), np.array([])), draw).order
         ]
-        scales = [
-            tensors[s[1], s[2]][2][s[3], :, :2].copy().view(np.float16).astype(float).mean()
-            for s in drawn
-        ]
-        return float(np.mean(scales))
+        return float(np.mean([scales[s[1], s[2]][s[3]] for s in drawn]))
 
     by_scale, uniform = Scale(model, "row", (4, 5), 1), Random(model, "row", (4, 5), 1)
     assert mean(by_scale) > 1.01 * mean(uniform)

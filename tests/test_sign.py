@@ -23,8 +23,8 @@ from bankai_edge.agent.limits import Policy
 from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError
 from bankai_edge.model import Model, Session
-from bankai_edge.models import ARITH
 from bankai_edge.patch import decode, encode, files, keys, sign
+from bankai_edge.shipped import ARITH
 
 POLICIES: tuple[Policy, ...] = ("open", "warn", "require")
 ORDER = 2**252 + 27742317777372353535851937790883648493  # of Ed25519's group

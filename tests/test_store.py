@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from disks import FailingDisk
 
-from bankai_edge.agent.disk import Disk
 from bankai_edge.agent.journal import SLOTS
 from bankai_edge.agent.limits import Quota
 from bankai_edge.agent.store import Store, StoreError
+from bankai_edge.durable import Disk
 
 State = tuple[dict[str, bytes], dict[str, bytes], dict[str, bytes], dict[str, int]]
 

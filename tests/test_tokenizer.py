@@ -20,7 +20,7 @@ from bankai_edge._tokenizer import pretokens
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.model.tokenizer import Tokenizer
 
-NANO = Path(bankai_edge.__file__).parent / "models" / "nano.gguf"
+NANO = Path(bankai_edge.__file__).parent / "shipped" / "nano.gguf"
 QWEN = Path(__file__).resolve().parents[2] / "shared" / "data" / "ggml-vocab-qwen2.gguf"
 QWEN2_REGEX = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"

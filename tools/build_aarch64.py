@@ -36,7 +36,7 @@ ONE_CPU_TESTS = ("test_forward", "test_patch_model", "test_gguf", "test_patch")
 REFUSAL = """import sys
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
+from bankai_edge.shipped import NANO
 try:
     Model(NANO)
 except UsageError as refusal:

@@ -36,7 +36,7 @@ def module(name: str) -> Any:
 
 def nano() -> Path:
     """The model that ships in the package."""
-    from bankai_edge.models import NANO
+    from bankai_edge.shipped import NANO
 
     return NANO
 

@@ -17,31 +17,21 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from bankai_edge._link import DeviceError
+from bankai_edge._device import DeviceError
 from bankai_edge.agent.journal import Journal
-from bankai_edge.agent.refusals import error_text
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch import files
 from bankai_edge.patch.bkp import decode
 from bankai_edge.patch.keys import PUBLIC, TrustStore, read_public
 from bankai_edge.patch.sign import payload_of
 
+if TYPE_CHECKING:
+    from bankai_edge.agent.device import AgentDevice
+
 RECORD = "seeded.json"
-
-
-class Uploads(Protocol):
-    """How a patch comes in: a device's own way, with all its checks."""
-
-    def upload_begin(self, name: str, total: int) -> None:
-        """Start; raises DeviceError."""
-
-    def upload_write(self, name: str, off: int, data: bytes) -> None:
-        """Send a piece; raises DeviceError."""
-
-    def upload_finish(self, name: str) -> None:
-        """Check it and store it; raises DeviceError."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +79,7 @@ class Seeding:
                 trust.trust(name, bytes.fromhex(key))
                 self._log(f"{name} ({key[:16]}) is trusted, as this version has it")
 
-    def patches(self, journal: Callable[[], Journal], device: Uploads) -> None:
+    def patches(self, journal: Callable[[], Journal], device: AgentDevice) -> None:
         """Store the patches as if they were pushed, and note what was taken."""
         for name, data in self._files.items():
             digest, there = hashlib.sha256(data).hexdigest(), journal().patches.get(name)
@@ -102,13 +92,11 @@ class Seeding:
             self._taken[name] = digest
         self._record()
 
-    def _pushed(self, name: str, data: bytes, device: Uploads) -> bool:
+    def _pushed(self, name: str, data: bytes, device: AgentDevice) -> bool:
         try:
-            device.upload_begin(name, len(data))
-            device.upload_write(name, 0, data)
-            device.upload_finish(name)
+            device.push(name, data)
         except DeviceError as error:
-            self._log(f"{name} of this version was not stored: {error_text(error)}")
+            self._log(f"{name} of this version was not stored: {error.sentence}")
             return False
         self._log(f"{name} is stored, as this version has it")
         return True
@@ -120,7 +108,7 @@ class Seeding:
         os.sync()  # the keys' files, too, before the record that says they are there
         text = json.dumps({"keys": seed.keys, "patches": seed.patches}, indent=1, sort_keys=True)
         with self._told():
-            files.write(self._store / RECORD, text.encode() + b"\n")
+            write_atomically(self._store / RECORD, text.encode() + b"\n")
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

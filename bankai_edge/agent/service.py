@@ -12,9 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
-from bankai_edge._link import SmpServer
 from bankai_edge.agent.device import AgentDevice
-from bankai_edge.agent.gate import Gate
 from bankai_edge.agent.limits import PROBE_BUDGET_S, Policy, Quota
 from bankai_edge.agent.listeners import (
     Listener,
@@ -23,7 +21,6 @@ from bankai_edge.agent.listeners import (
 )
 from bankai_edge.agent.network import TcpListener, UdpListener, UnixListener
 from bankai_edge.agent.seed import Seeding
-from bankai_edge.agent.shell import Shell
 from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.host.address import is_loopback, local_socket_path
@@ -31,9 +28,6 @@ from bankai_edge.patch.keys import TrustStore
 
 if TYPE_CHECKING:
     from bankai_edge.agent.announce import Announcement
-
-BUF_SIZE_BYTES = 1024
-BUF_COUNT = 4
 
 
 @dataclass(frozen=True)
@@ -58,24 +52,6 @@ class AgentConfig:
     insecure: bool = False  # let anyone on the network in, whatever the policy
     seed: Path | None = None  # a folder of patches and keys to take into the store, once
     announce: bool | None = None  # by mDNS; None: when a network beyond this machine is served
-
-
-class Service:
-    """Answers packets and typed lines from any thread (`listeners.Answers`)."""
-
-    def __init__(self, device: AgentDevice) -> None:
-        self._server = SmpServer(device, BUF_SIZE_BYTES, BUF_COUNT)
-        self._server_lock = threading.Lock()
-        self._shell = Shell(device)
-
-    def packet(self, packet: bytes) -> bytes:
-        """Answer one SMP packet."""
-        with self._server_lock:
-            return self._server.handle(packet)
-
-    def shell(self, line: str) -> Iterator[str]:
-        """Answer one typed line."""
-        return self._shell.answer(line)
 
 
 class _End:
@@ -113,28 +89,26 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end.stop)
     trust = TrustStore(config.trust or config.store / "keys")
-    store = Store(config.store, quota=config.quota, note=log)
+    store = Store(config.store, note=log)
     seeding = Seeding(config.seed, config.store, log) if config.seed else None
     if seeding:
         seeding.keys(trust)
-    gate = Gate(config.policy, trust, log)
-    model = Model.open(config.model, writable=config.mode == "in-place")
+    model = Model(config.model, writable=config.mode == "in-place")
     session = Session(model, ctx=config.ctx, mode=config.mode)
     device = AgentDevice(
-        model,
         session,
         store,
-        mode=config.mode,
-        ctx=session.ctx,
-        allow_unbound=config.allow_unbound,
-        gate=gate,
-        probe_budget_s=config.probe_budget_s,
         log=log,
         on_reset=end.reset,
+        allow_unbound=config.allow_unbound,
+        policy=config.policy,
+        trust=trust.directory,
+        quota=config.quota,
+        probe_budget_s=config.probe_budget_s,
     )
     if seeding:
         seeding.patches(lambda: store.journal, device)
-    listeners = _open_listeners(config, Service(device), log)
+    listeners = _open_listeners(config, device, log)
     log(f"{model.name} ({model.id.hex()[:16]}), store {config.store}")
     if config.policy != "open":
         trusted = ", ".join(trust.trusted()) or "nobody yet: bankai-edge keys trust"
@@ -207,22 +181,22 @@ def _serve(listener: Listener, at_end: Callable[[], None] | None) -> None:
 
 
 def _open_listeners(
-    config: AgentConfig, service: Service, log: Callable[[str], None]
+    config: AgentConfig, device: AgentDevice, log: Callable[[str], None]
 ) -> Sequence[Listener]:
     opened: list[Listener] = []
     try:
         for path in config.serial:
-            opened.append(SerialListener(path, config.baud, service, log))
+            opened.append(SerialListener(path, config.baud, device, log))
         for host, port in config.udp:
-            opened.append(UdpListener(host, port, service))
+            opened.append(UdpListener(host, port, device))
         for host, port in config.tcp:
-            opened.append(TcpListener(host, port, service))
+            opened.append(TcpListener(host, port, device))
         for socket_path in config.unix:
-            opened.append(UnixListener(socket_path, service))
+            opened.append(UnixListener(socket_path, device))
         if config.stdio:
-            opened.append(StdioListener(service))
+            opened.append(StdioListener(device))
         if not opened:
-            opened.append(UnixListener(local_socket_path(), service))
+            opened.append(UnixListener(local_socket_path(), device))
     except BankaiError:
         for listener in opened:
             listener.close()

@@ -22,23 +22,37 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bankai_edge.agent.disk import Disk
+from bankai_edge._link import RC
 from bankai_edge.agent.journal import Journal, JournalFile, Stored
-from bankai_edge.agent.limits import Quota
+from bankai_edge.agent.limits import SPARE_BYTES
+from bankai_edge.durable import Disk
 from bankai_edge.errors import BankaiError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 _FILE = re.compile(r"([a-z0-9][a-z0-9._-]{0,31})\.([0-9a-f]{32})\.bkp")
 
 
+_REASONS = {
+    "name": "BAD_NAME",
+    "absent": "NO_SUCH_PATCH",
+    "active": "ACTIVE",
+    "full": "NO_SPACE",
+    "read_only": "READ_ONLY",
+    "damaged": "MALFORMED",
+    "io": "IO",
+}
+
+
 class StoreError(BankaiError):
     """The store refused or failed; what it held before, it still holds.
 
     `reason` says which way: "name", "absent", "active", "full", "read_only", "damaged" or "io".
+    `rc` and `detail` are what a device answers for it.
     """
 
     def __init__(self, reason: str, found: str, *, expected: str = "", next_step: str = "") -> None:
         self.reason = reason
+        self.rc, self.detail = RC[_REASONS[reason]], found
         super().__init__(found, expected=expected, next_step=next_step)
 
 
@@ -101,11 +115,11 @@ class Store:
         root: Path,
         disk: Disk | None = None,
         *,
-        quota: Quota | None = None,
+        spare_bytes: int = SPARE_BYTES,
         note: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._disk = disk or Disk()
-        self._quota = quota or Quota()
+        self._spare_bytes = spare_bytes
         self._note = note
         self._patches = root / "patches"
         self._tmp = root / "tmp"
@@ -194,7 +208,7 @@ class Store:
     def begin(self, name: str, size_bytes: int) -> Upload:
         """Start an upload, dropping any unfinished one; raises StoreError.
 
-        "full" when the quota or the disk has no room for it.
+        "full" when the disk has no room for it, beside what stays free for the journal and others.
         """
         check_name(name)
         self._make_sure_of_room(name, size_bytes)
@@ -297,27 +311,16 @@ class Store:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     def _make_sure_of_room(self, name: str, size_bytes: int) -> None:
-        others = [stored for key, stored in self.journal.patches.items() if key != name]
-        used = sum(stored.size_bytes for stored in others)
-        if len(others) + 1 > self._quota.patches:
-            problem = f"{len(others)} patches are stored, and no more than that are allowed"
-        elif used + size_bytes > self._quota.total_bytes:
-            problem = (
-                f"{used} of the {self._quota.total_bytes} bytes allowed are used, "
-                f"{name} needs {size_bytes}"
+        with _changing("looking for room"):
+            self._refuse_read_only()
+            free = self._disk.free_bytes(self.root) - self._spare_bytes
+        if size_bytes > free:
+            raise StoreError(
+                "full",
+                f"the store is full: the disk has room for {max(0, free)} bytes, "
+                f"{name} needs {size_bytes}",
+                next_step="Remove a patch with bankai-edge rm NAME, then push again.",
             )
-        else:
-            with _changing("looking for room"):
-                self._refuse_read_only()
-                free = self._disk.free_bytes(self.root) - self._quota.spare_bytes
-            if size_bytes <= free:
-                return
-            problem = f"the disk has room for {max(0, free)} bytes, {name} needs {size_bytes}"
-        raise StoreError(
-            "full",
-            f"the store is full: {problem}",
-            next_step="Remove a patch with bankai-edge rm NAME, then push again.",
-        )
 
     def _start(self) -> None:
         """Sweep what a predecessor left behind, and begin a journal where there is none."""

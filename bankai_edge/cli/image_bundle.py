@@ -80,8 +80,8 @@ def bundle(
     Python, the model, the patches, keys and policy, a systemd unit, and the SHA-256 of all of it.
     """
     from bankai_edge.boards import find
-    from bankai_edge.image import bundle as making
-    from bankai_edge.image import wheels
+    from bankai_edge.bundle import make as making
+    from bankai_edge.bundle import wheels
     from bankai_edge.patch import keys
 
     found = find(board, kind="linux")
@@ -178,9 +178,9 @@ def _check_bound(patches: list[Path], model: _Opened) -> None:
 @json_option
 def inspect(file: Path, key: Path | None, as_json: bool) -> None:
     """Show what a bundle holds, and check every byte of it and its signature."""
-    from bankai_edge.image import report
-    from bankai_edge.image.bootstrap import read_key
-    from bankai_edge.image.container import Bundle
+    from bankai_edge.bundle import listing
+    from bankai_edge.bundle.bootstrap import read_key
+    from bankai_edge.bundle.container import Bundle
 
     with Bundle(file) as opened:
         wanted = read_key(key) if key else None
@@ -190,9 +190,9 @@ def inspect(file: Path, key: Path | None, as_json: bool) -> None:
             raise SignatureError(f"{file} is {by}", expected=f"by {wanted.hex()[:16]}")
         opened.check()
         if as_json:
-            print_json("bundle-contents", report.described(opened))
+            print_json("bundle-contents", listing.described(opened))
             return
-        for line in report.lines(opened):
+        for line in listing.lines(opened):
             click.echo(line)
 
 

@@ -33,9 +33,9 @@ def install(file: Path, root: Path, key: Path | None, as_json: bool) -> None:
     Nothing is changed before every check has passed; a power cut leaves the old version or the new
     one; the patches and keys on the device stay.
     """
-    from bankai_edge.image import install as installing
-    from bankai_edge.image.bootstrap import done, read_key
-    from bankai_edge.image.container import Bundle
+    from bankai_edge.bundle import install as installing
+    from bankai_edge.bundle.bootstrap import done, read_key
+    from bankai_edge.bundle.container import Bundle
 
     with Bundle(file) as bundle:
         wanted = read_key(key) if key else None
@@ -52,8 +52,8 @@ def install(file: Path, root: Path, key: Path | None, as_json: bool) -> None:
 @json_option
 def rollback(root: Path, as_json: bool) -> None:
     """Return to the version that ran before; once more returns to this one."""
-    from bankai_edge.image import install as installing
-    from bankai_edge.image.bootstrap import done
+    from bankai_edge.bundle import install as installing
+    from bankai_edge.bundle.bootstrap import done
 
     installed = installing.rollback(root, note=say)
     if as_json:

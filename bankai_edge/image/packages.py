@@ -19,9 +19,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from bankai_edge.bundle.wheels import wheel_file
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.programs import find, run, versions
-from bankai_edge.image.wheels import wheel_file
 
 ARCHITECTURE = "arm64"
 SUITE = "bookworm"  # Debian 12, whose Python is Raspberry Pi OS's
@@ -117,7 +118,7 @@ class Cache:
             {**self._known.packages, **self._used.packages},
             {**self._known.wheels, **self._used.wheels},
         )
-        _write(self.folder / LOCK, json.dumps(both.as_json(), indent=1))
+        write_atomically(self.folder / LOCK, json.dumps(both.as_json(), indent=1).encode())
 
     # -- Debian --------------------------------------------------------------------------------
 
@@ -191,7 +192,7 @@ class Cache:
         apt = self.folder / "apt"
         (apt / "status").touch()
         text = self._sources.read_text() if self._sources else host_sources()
-        _write(apt / "sources.list", text)
+        write_atomically(apt / "sources.list", text.encode())
         run("apt-get", *self._options(), "-qq", "update")
 
     def _options(self) -> list[str]:
@@ -370,9 +371,3 @@ def _pin(one: Fetched) -> str:
 
 def _field(deb: Path, name: str) -> str:
     return run("dpkg-deb", "-f", deb, name).strip()
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

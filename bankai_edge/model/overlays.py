@@ -17,9 +17,9 @@ class Overlays:
     def __init__(self, core: _engine.Model) -> None:
         self._core = core
         # in order of use; the flag says that every patch in the set names its model
-        self._kept: dict[tuple[bytes, ...], tuple[_patch.Overlay, bool]] = {}
+        self._kept: dict[tuple[_patch.Patch, ...], tuple[_patch.Overlay, bool]] = {}
 
-    def get(self, patches: tuple[bytes, ...], *, allow_unbound: bool = False) -> _patch.Overlay:
+    def get(self, patches: tuple[_patch.Patch, ...], *, allow_unbound: bool = False) -> _patch.Overlay:
         """The overlay of a set of .bkp files, checked against the pristine weights once.
 
         Raises:
@@ -43,10 +43,23 @@ class Overlays:
         self._kept.clear()
 
 
-def check_each(core: _engine.Model, patches: Sequence[bytes], allow_unbound: bool) -> None:
+def decode_each(
+    core: _engine.Model, patches: Sequence[bytes | _patch.Patch]
+) -> tuple[_patch.Patch, ...]:
+    """Patches decoded, where they are not yet; the sentence names one that is none."""
+    found = []
+    for patch in patches:
+        try:
+            found.append(_patch.Patch.of(patch))
+        except CoreError as error:
+            raise patch_error(error, bytes(patch), core.id) from error
+    return tuple(found)
+
+
+def check_each(core: _engine.Model, patches: Sequence[_patch.Patch], allow_unbound: bool) -> None:
     """Check every patch against weights that are pristine now; the sentence names the misfit."""
     for patch in patches:
         try:
             _patch.check(core, patch, allow_unbound)
         except CoreError as error:
-            raise patch_error(error, patch, core.id) from error
+            raise patch_error(error, bytes(patch), core.id) from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bankai_edge import _engine, _patch
 from bankai_edge.errors import BankaiError, CoreError, UsageError
-from bankai_edge.model.overlays import check_each
+from bankai_edge.model.overlays import check_each, decode_each
 from bankai_edge.model.sampling import Sampler
 from bankai_edge.model.stops import StopFilter
 from bankai_edge.model.weights import Model
@@ -51,26 +51,31 @@ class Session:
             self._state = _engine.State(model.core, self.ctx, BATCH, model.pool)
         except MemoryError as error:
             raise BankaiError(str(error), next_step="Ask for a smaller --ctx") from error
-        self._patches: tuple[bytes, ...] = ()
+        self._patches: tuple[_patch.Patch, ...] = ()
         self._held: list[int] = []  # tokens whose keys and values the cache holds
-        self._held_under: list[tuple[bytes, ...]] = []  # the set that each was computed under
+        self._held_under: list[tuple[_patch.Patch, ...]] = []  # the set that each was computed under
         self.stop_reason: StopReason = ""
 
     # ---- patches -----------------------------------------------------------------------------
 
-    def check(self, patch: bytes, *, allow_unbound: bool = False) -> None:
+    def check(self, patch: bytes | _patch.Patch, *, allow_unbound: bool = False) -> None:
         """Check a .bkp against the pristine weights; nothing changes.
 
         Raises:
             IncompatibleError: another format, model, row range or CRC (exit 4).
         """
+        decoded = decode_each(self.model.core, [patch])
         with self._pristine():
-            check_each(self.model.core, [patch], allow_unbound)
+            check_each(self.model.core, decoded, allow_unbound)
 
     def use(
-        self, patches: Sequence[bytes], *, allow_unbound: bool = False, keep_cache: bool = False
+        self,
+        patches: Sequence[bytes | _patch.Patch],
+        *,
+        allow_unbound: bool = False,
+        keep_cache: bool = False,
     ) -> int:
-        """Replace the active set by `patches` (.bkp bytes), all or none.
+        """Replace the active set by `patches` (.bkp bytes, or decoded ones), all or none.
 
         What the KV cache holds under another set is dropped: the prompt is read again before the
         next token. With `keep_cache` generation goes on at once, from keys and values of the old
@@ -80,7 +85,7 @@ class Session:
         Raises:
             IncompatibleError: a patch does not fit; the old set stays active (exit 4).
         """
-        wanted = tuple(map(bytes, patches))
+        wanted = decode_each(self.model.core, patches)
         start = time.perf_counter_ns()
         if self.mode == "overlay":
             overlays = self.model.overlays
@@ -94,7 +99,7 @@ class Session:
             self._truncate(self._pure_length())
         return elapsed
 
-    def _swap_in_place(self, wanted: tuple[bytes, ...], allow_unbound: bool) -> None:
+    def _swap_in_place(self, wanted: tuple[_patch.Patch, ...], allow_unbound: bool) -> None:
         try:
             _patch.swap(self.model.core, self._patches, wanted, allow_unbound)
         except CoreError as error:

@@ -71,6 +71,11 @@ class Tokenizer:
         return self._bpe.n_tokens
 
     @property
+    def longest(self) -> int:
+        """Bytes of the longest token."""
+        return self._bpe.longest
+
+    @property
     def eos_id(self) -> int | None:
         """The token that ends a text, if the file names one."""
         return self._bpe.eos if self._bpe.eos >= 0 else None

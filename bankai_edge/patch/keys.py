@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bankai_edge.durable import write_atomically
 from bankai_edge.ed25519 import PEM_PREFIX, public_key_of_pem
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch import files
@@ -78,7 +79,7 @@ def new(directory: Path, name: str) -> tuple[Path, Path]:
             f"{private_path} cannot be written ({error.strerror})",
             next_step="Name another directory with --dir.",
         ) from error
-    files.write(public_path, public_pem(key.public_key().public_bytes_raw()))
+    write_atomically(public_path, public_pem(key.public_key().public_bytes_raw()))
     return private_path, public_path
 
 
@@ -142,7 +143,7 @@ class TrustStore:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BankaiError(f"{self.directory} cannot be made ({error.strerror})") from error
-        files.write(path, public_pem(public_key))
+        write_atomically(path, public_pem(public_key))
         return path
 
     def revoke(self, name: str) -> bytes:
@@ -152,7 +153,7 @@ class TrustStore:
             have = ", ".join(self.trusted()) or "none"
             raise BankaiError(f"no key {name} in {self.directory}", expected=f"one of: {have}")
         key = read_public(path)
-        files.write(path.with_name(name + REVOKED), public_pem(key))
+        write_atomically(path.with_name(name + REVOKED), public_pem(key))
         path.unlink()
         return key
 

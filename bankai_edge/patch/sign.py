@@ -1,6 +1,6 @@
 """Signed patches: a `.bkp` in a COSE_Sign1 envelope (RFC 9052) with Ed25519.
 
-The envelope's form is cython_ext/core/bk_cose.h's, which also opens it. The signer's public key
+The envelope's form is bk_cose.h's, which also opens it. The signer's public key
 travels as the key id, under the signature: whether a file is as it was signed can be told without
 knowing the signer; whether that signer is trusted is a separate question (keys.TrustStore).
 """
@@ -75,20 +75,27 @@ def sign(payload: bytes, key: Ed25519PrivateKey) -> bytes:
     return cbor2.dumps(cbor2.CBORTag(_TAG, [header, {}, payload, signature]))
 
 
-def verify(envelope: Envelope, what: str = "the patch") -> None:
-    """Raise SignatureError (exit 5) unless the signature is its own key's over these bytes."""
+def fits(public_key: bytes, signature: bytes, signed: bytes) -> bool:
+    """Whether a signature is this key's over these bytes."""
     module = ed25519()
     from cryptography.exceptions import InvalidSignature
 
     try:
-        key = module.Ed25519PublicKey.from_public_bytes(envelope.public_key)
-        key.verify(envelope.signature, envelope.signed_head + envelope.payload)
-    except (InvalidSignature, ValueError) as error:
+        module.Ed25519PublicKey.from_public_bytes(public_key).verify(signature, signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def verify(envelope: Envelope, what: str = "the patch") -> None:
+    """Raise SignatureError (exit 5) unless the signature is its own key's over these bytes."""
+    signed = envelope.signed_head + envelope.payload
+    if not fits(envelope.public_key, envelope.signature, signed):
         raise SignatureError(
             f"{what} is not as it was signed: its signature does not fit "
             f"the key {short_key(envelope.public_key)}",
             next_step="Fetch it from its source again; do not use it",
-        ) from error
+        )
 
 
 class NoCryptographyError(BankaiError):

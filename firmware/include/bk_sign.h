@@ -1,4 +1,4 @@
-/* bk_sign.h: whom this firmware trusts: Ed25519 over the COSE envelope (bk_cose.h).
+/* bk_sign.h: whom this firmware trusts: Ed25519 over the COSE envelope (format/bk_cose.h).
  *
  * Keys and policy are built in: tools/firmware_keys.py writes bk_trust_built_in; a firmware without
  * signatures takes that of unsigned/. What is refused when: bk_signature_gate.h.

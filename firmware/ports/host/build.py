@@ -7,7 +7,6 @@ Its environment is described in port.c; run it, and it prints the pty that hosts
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,34 +14,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 FIRMWARE = ROOT / "firmware"
-CORE, KERNELS = ROOT / "cython_ext/core", ROOT / "cython_ext/kernels"
-DEVICE = ROOT / "cython_ext/device"
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
-FLAGS = ("-std=c11", "-O1", "-g", "-ffp-contract=off", "-fno-strict-aliasing")
+sys.path.append(str(ROOT / "cython_ext"))
+
+import core_build as core  # noqa: E402
+
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def sources(runtime: str) -> list[Path]:
     """Every C file of core, device and firmware; `runtime` is the folder that answers for weights."""
-    core = sorted(CORE.rglob("*.c"))
+    own = [*core.SOURCES, *core.DEVICE_SOURCES]
     if runtime == "switcher":
-        core = [path for path in core if path.name != "bk_utf8_class.c"]
+        own.remove(core.find("bk_utf8_class.c"))  # it has its own, without Unicode's tables
     return [
-        *core,
-        *sorted(KERNELS.glob("*.c")),
-        *sorted(DEVICE.glob("*.c")),
+        *own,
         *sorted((FIRMWARE / "store").glob("bk_store*.c")),
         *sorted((FIRMWARE / runtime).glob("*.c")),
         *sorted((FIRMWARE / "src").glob("*.c")),
     ]
-
-
-def zcbor_root() -> Path:
-    """Where zcbor's wheel put its C sources."""
-    spec = importlib.util.find_spec("zcbor")
-    if spec is None or spec.origin is None:
-        raise SystemExit("zcbor is not installed: pip install zcbor==0.9.1")
-    return Path(spec.origin).parent
 
 
 def sign_sources(objects: Path, policy: str, trust: Path | None) -> tuple[list[Path], list[Path]]:
@@ -73,26 +62,25 @@ def build(
     With a policy it verifies signatures, by the keys in `trust`. `runtime` is session or switcher.
     With `reuse`, objects that an earlier call put beside `out` are taken as they are.
     """
-    zcbor = zcbor_root()
     objects = out.parent / "objects"
     objects.mkdir(parents=True, exist_ok=True)
     own = [*sources(runtime), FIRMWARE / "ports/host/port.c"]
-    theirs = sorted((zcbor / "src").glob("zcbor_[cde]*.c"))
+    theirs: list[Path] = []
     if policy:
-        judge, curve = sign_sources(objects, policy, trust)
-        own, theirs = own + judge, theirs + curve
+        judge, theirs = sign_sources(objects, policy, trust)
+        own += judge
     else:
         own += sorted((FIRMWARE / "unsigned").glob("*.c"))
-    rooms = sorted({path.parent for path in own if path.parent != objects})
-    include = [f"-I{path}" for path in (FIRMWARE / "include", *rooms)]
-    system = {f"-isystem{path}" for path in (zcbor / "include", *(p.parent for p in theirs))}
-    common = [gcc, *FLAGS, *flags, *sorted(system), *include, *(f"-D{name}" for name in defines)]
+    include = [f"-I{FIRMWARE / folder}" for folder in ("include", "src", "sign", runtime)]
+    include += [*core.include(), *(f"-isystem{path.parent}" for path in theirs)]
+    common = [gcc, core.DIALECT, *core.FLOAT_FLAGS, "-O1", "-g", *flags, *include]
+    common += [f"-D{name}" for name in defines]
     linked = []
     for source in [*own, *theirs]:
         linked.append(objects / f"{source.parent.name}_{source.stem}.o")
         if reuse and linked[-1].exists():
             continue
-        strict = WARNINGS if source in own else ("-w",)
+        strict = [*core.WARNINGS, "-Werror"] if source in own else ["-w"]
         subprocess.run([*common, *strict, "-c", str(source), "-o", str(linked[-1])], check=True)
     subprocess.run([gcc, *flags, *map(str, linked), "-o", str(out)], check=True)
     return out

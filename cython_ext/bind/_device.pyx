@@ -1,0 +1,795 @@
+# cython: language_level=3
+"""The core's device behind a store, a session and a port that are Python objects.
+
+Imports neither NumPy nor the engine. Who calls it holds the GIL, and one call at a time is in it;
+the callbacks of a call that is under way may release the GIL.
+"""
+
+from time import monotonic_ns
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.pycapsule cimport PyCapsule_New
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from bankai_edge.errors import CoreError
+
+cdef extern from "stdbool.h":
+    ctypedef bint c_bool "bool"
+
+cdef extern from "bk_error.h":
+    enum: BK_ERR_ARGUMENT, BK_ERR_CONTEXT
+
+cdef extern from "bk_smp.h":
+    enum: BK_RC_COUNT, BK_RC_OK, BK_RC_INTERNAL, BK_RC_NO_SUCH_PATCH, BK_RC_NOT_SUPPORTED
+    enum: BK_SMP_GROUP_BK, BK_MAX_ACTIVE
+    const char *bk_rc_name(int group, int rc)
+    const char *bk_rc_text(int group, int rc)
+    ctypedef char bk_smp_name[33]
+    ctypedef struct bk_smp_hooks:
+        int (*upload_begin)(void *, const char *, uint32_t) noexcept
+        int (*upload_write)(void *, const char *, uint32_t, const uint8_t *, size_t) noexcept
+        int (*upload_finish)(void *, const char *) noexcept
+        void (*upload_abort)(void *, const char *) noexcept
+    ctypedef struct bk_smp:
+        pass
+    void bk_smp_init(bk_smp *s, const bk_smp_hooks *hooks, void *self, const char *about,
+                     uint32_t buf_size, uint32_t buf_count)
+    int bk_smp_handle(bk_smp *s, const uint8_t *req, size_t n, uint8_t *rsp, size_t cap)
+    void bk_smp_drop_upload(bk_smp *s)
+
+cdef extern from "bk_say.h":
+    ctypedef struct bk_say:
+        pass
+    void bk_say_bytes(bk_say *s, const char *p, size_t n)
+
+cdef extern from "bk_patch.h":
+    ctypedef struct bk_str:
+        const char *p
+        size_t n
+    ctypedef struct bk_span:
+        const uint8_t *p
+        size_t n
+    ctypedef struct bk_patch:
+        bk_span whole
+
+cdef extern from "bk_cose.h":
+    enum: BK_COSE_KEY, BK_COSE_SIGNATURE, BK_COSE_HEAD_MAX
+    ctypedef struct bk_cose:
+        const uint8_t *public_key
+        const uint8_t *signature
+        bk_span payload
+    size_t bk_cose_signed_head(const bk_cose *envelope, uint8_t *head)
+
+cdef extern from "bk_facts.h":
+    ctypedef struct bk_text_sink:
+        void (*put)(void *to, const char *p, size_t n) noexcept
+        void *to
+    ctypedef struct bk_facts:
+        pass
+    void bk_facts_uint(bk_facts *f, const char *key, uint64_t v)
+    void bk_facts_bool(bk_facts *f, const char *key, c_bool v)
+    void bk_facts_text(bk_facts *f, const char *key, const char *text, size_t n)
+    void bk_facts_bytes(bk_facts *f, const char *key, const uint8_t *p, size_t n)
+    void bk_facts_begin(bk_facts *f, const char *key)
+    void bk_facts_add(bk_facts *f, const char *text, size_t n)
+    void bk_facts_end(bk_facts *f)
+
+cdef extern from "bk_device.h":
+    enum: BK_POLICY_OPEN, BK_POLICY_WARN, BK_POLICY_REQUIRE
+    ctypedef enum bk_policy:
+        pass
+    ctypedef enum bk_key_state:
+        BK_KEY_STRANGER, BK_KEY_TRUSTED, BK_KEY_REVOKED
+    ctypedef struct bk_patch_set:
+        uint32_t n
+        uint32_t ids[1]
+    ctypedef struct bk_stored:
+        bk_smp_name name
+        uint32_t id, size
+    ctypedef struct bk_store_sets:
+        bk_patch_set active, previous
+        uint32_t failed_starts
+    ctypedef struct bk_quota:
+        uint32_t patches, patch_bytes
+        uint64_t total_bytes
+    ctypedef struct bk_device_store:
+        void *self
+        void (*quota)(void *, bk_quota *) noexcept
+        int (*at)(void *, uint32_t, bk_stored *) noexcept
+        int (*find)(void *, const char *, bk_stored *) noexcept
+        int (*by_id)(void *, uint32_t, bk_stored *) noexcept
+        int (*bytes)(void *, uint32_t, const uint8_t **, size_t *) noexcept
+        void (*sets)(void *, bk_store_sets *) noexcept
+        c_bool (*sequence)(void *, const char *, uint32_t *) noexcept
+        int (*begin)(void *, const char *, uint32_t) noexcept
+        int (*append)(void *, const uint8_t *, size_t) noexcept
+        void (*abort)(void *) noexcept
+        int (*pending)(void *, const uint8_t **, size_t *) noexcept
+        int (*commit)(void *, c_bool, uint32_t, uint32_t *) noexcept
+        int (*use)(void *, const bk_patch_set *, c_bool) noexcept
+        int (*remove)(void *, const char *, c_bool) noexcept
+        int (*count_start)(void *) noexcept
+        int (*settle)(void *) noexcept
+        const char *(*detail)(void *) noexcept
+    ctypedef struct bk_session_about:
+        c_bool known, runs, in_place
+        const uint8_t *model_id
+        bk_str model_name
+        uint32_t ctx
+        const char *kernel
+        size_t room
+    ctypedef struct bk_members:
+        bk_patch_set set
+        const bk_patch *patches[1]
+    ctypedef struct bk_piece:
+        size_t n
+        uint32_t steps
+        uint64_t us
+        c_bool done
+        int rc
+    ctypedef struct bk_device_session:
+        void *self
+        void (*about)(void *, bk_session_about *) noexcept
+        int (*check)(void *, const bk_members *, const bk_patch *) noexcept
+        int (*use)(void *, const bk_members *, const bk_members *, uint64_t *, bk_say *) noexcept
+        int (*weights)(void *, const bk_members *, uint8_t *, c_bool *) noexcept
+        void (*hold)(void *, c_bool) noexcept
+        int (*begin)(void *, const char *, size_t, uint32_t, c_bool, uint32_t *,
+                     uint32_t *) noexcept
+        void (*poll)(void *, uint32_t, c_bool, uint8_t *, size_t, bk_piece *, bk_say *) noexcept
+        void (*cancel)(void *, uint32_t) noexcept
+        int (*bench)(void *, bk_facts *, bk_say *) noexcept
+        int (*logits)(void *, const char *, size_t, uint8_t *, bk_say *) noexcept
+    ctypedef struct bk_device_port:
+        void *self
+        const char *version
+        uint64_t (*ns)(void *) noexcept
+        uint32_t (*ms)(void *) noexcept
+        void (*log)(void *, const char *) noexcept
+        void (*reset)(void *, c_bool) noexcept
+        void (*facts)(void *, bk_facts *) noexcept
+        int (*datetime)(void *, char *, size_t) noexcept
+    ctypedef struct bk_trust:
+        void *self
+        bk_policy policy
+        c_bool (*verify)(void *, const bk_cose *) noexcept
+        bk_key_state (*look_up)(void *, const uint8_t *) noexcept
+    ctypedef struct bk_device_parts:
+        const bk_device_port *port
+        const bk_device_store *store
+        const bk_device_session *session
+        const bk_trust *trust
+        uint32_t probe_budget_ms
+        uint8_t *answer
+        uint8_t *piece
+        size_t answer_bytes, piece_bytes
+    ctypedef struct bk_device:
+        char detail[161]
+    const bk_smp_hooks bk_device_hooks
+    void bk_device_init(bk_device *d, const bk_device_parts *parts)
+    void bk_device_restore(bk_device *d)
+    c_bool bk_device_step(bk_device *d)
+    int bk_device_use(bk_device *d, const bk_smp_name *names, size_t n, uint64_t *ns)
+    void bk_device_about(const bk_device *d, const char *board, char *text, size_t cap)
+
+cdef extern from "bk_shell.h":
+    ctypedef struct bk_shell:
+        pass
+    void bk_shell_init(bk_shell *s, bk_device *device, bk_text_sink sink)
+    void bk_shell_answer(bk_shell *s, const char *line, size_t n)
+    c_bool bk_shell_step(bk_shell *s)
+
+
+POLICIES = {"open": BK_POLICY_OPEN, "warn": BK_POLICY_WARN, "require": BK_POLICY_REQUIRE}
+STRANGER, TRUSTED, REVOKED = BK_KEY_STRANGER, BK_KEY_TRUSTED, BK_KEY_REVOKED
+
+
+class DeviceError(Exception):
+    """An error of our group, as a device answers it: an rc and one sentence, or none."""
+
+    def __init__(self, rc, detail=""):
+        self.rc = int(rc)
+        self.detail = detail
+        text = bk_rc_text(BK_SMP_GROUP_BK, self.rc).decode("ascii")
+        self.sentence = f"{text}: {detail}" if detail else text
+        super().__init__(f"{bk_rc_name(BK_SMP_GROUP_BK, self.rc).decode('ascii')}: "
+                         f"{detail or text}")
+
+
+class PromptError(Exception):
+    """A prompt without a token, or of as many as the context holds, or more."""
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+        super().__init__(f"a prompt of {tokens} tokens")
+
+
+cdef class Device:
+    """One device. `self._raised` is what no answer may swallow: KeyboardInterrupt and its like."""
+
+    cdef bk_device _d
+    cdef bk_smp _smp
+    cdef bk_device_store _store_hooks
+    cdef bk_device_session _session_hooks
+    cdef bk_device_port _port_hooks
+    cdef bk_trust _trust_hooks
+    cdef object _store, _session, _port, _trust, _raised, _start_ns
+    cdef dict _held          # id -> the patch's bytes, which the core has views of
+    cdef bytes _pending, _detail, _version, _model_id, _model_name, _kernel
+    cdef uint32_t _ctx
+    cdef bint _in_place
+    cdef size_t _room
+    cdef bytearray _answer, _piece, _packet
+    cdef char _about[200]
+
+    def __init__(self, store not None, session not None, port not None, trust not None, *,
+                 str version not None, str policy not None, double probe_budget_s,
+                 size_t buf_size=1024, buf_count=4):
+        if not 128 <= buf_size <= 65535:
+            raise ValueError(f"buf_size {buf_size}; expected 128 to 65535")
+        self._store, self._session, self._port, self._trust = store, session, port, trust
+        self._held = {}
+        self._start_ns = monotonic_ns()
+        self._version = version.encode()
+        self._model_id, self._model_name = bytes(session.model_id), session.model_name.encode()
+        self._kernel, self._ctx = session.kernel.encode(), session.ctx
+        self._in_place, self._room = session.in_place, session.room_bytes
+        self._answer = bytearray(session.answer_bytes)
+        self._piece = bytearray(self._room)
+        self._packet = bytearray(buf_size)
+        self._fill()
+        self.policy = policy
+        cdef bk_device_parts parts
+        memset(&parts, 0, sizeof(parts))
+        parts.port, parts.store = &self._port_hooks, &self._store_hooks
+        parts.session, parts.trust = &self._session_hooks, &self._trust_hooks
+        parts.probe_budget_ms = <uint32_t>(probe_budget_s * 1000)
+        parts.answer = <uint8_t *><char *>self._answer
+        parts.answer_bytes = <size_t>len(self._answer)
+        parts.piece = <uint8_t *><char *>self._piece
+        parts.piece_bytes = <size_t>len(self._piece)
+        bk_device_init(&self._d, &parts)
+        bk_device_about(&self._d, b"", self._about, sizeof(self._about))
+        bk_smp_init(&self._smp, &bk_device_hooks, &self._d, self._about, <uint32_t>buf_size,
+                    buf_count)
+
+    @property
+    def policy(self):
+        """Whether a patch has to be signed by a trusted key: open, warn or require."""
+        return {number: name for name, number in POLICIES.items()}[self._trust_hooks.policy]
+
+    @policy.setter
+    def policy(self, str name not None):
+        self._trust_hooks.policy = POLICIES[name]
+
+    def restore(self):
+        """At start: bring the recorded set back, or what of it works."""
+        bk_device_restore(&self._d)
+        self._reraise()
+
+    def packet(self, const uint8_t[::1] packet not None):
+        """Answer one SMP packet; b"" where SMP stays silent."""
+        cdef size_t n = <size_t>packet.shape[0]
+        cdef uint8_t *answer = <uint8_t *><char *>self._packet
+        bk_device_step(&self._d)
+        cdef int length = bk_smp_handle(&self._smp, &packet[0] if n else NULL, n, answer,
+                                        <size_t>len(self._packet))
+        self._reraise()
+        return (<char *>answer)[:length] if length > 0 else b""
+
+    def drop_upload(self):
+        """Drop an open upload, as when its line went away."""
+        bk_smp_drop_upload(&self._smp)
+
+    def push(self, str name not None, bytes data not None):
+        """Take a file in as an upload does; raises DeviceError."""
+        raw = name.encode()
+        cdef const char *c_name = raw
+        cdef const uint8_t *p = <const uint8_t *><const char *>data
+        cdef int rc = bk_device_hooks.upload_begin(&self._d, c_name, <uint32_t>len(data))
+        if rc == BK_RC_OK:
+            rc = bk_device_hooks.upload_write(&self._d, c_name, 0, p, <size_t>len(data))
+        if rc == BK_RC_OK:
+            rc = bk_device_hooks.upload_finish(&self._d, c_name)
+        detail = (<bytes>(<const char *>self._d.detail)).decode("utf-8", "replace")
+        bk_device_hooks.upload_abort(&self._d, c_name)
+        self._reraise()
+        if rc:
+            raise DeviceError(rc, detail)
+
+    def use(self, names):
+        """Make exactly this set active; returns the switch time in ns. Raises DeviceError."""
+        cdef bk_smp_name wanted[BK_MAX_ACTIVE]
+        cdef uint64_t ns = 0
+        cdef size_t n = <size_t>len(names)
+        if n > BK_MAX_ACTIVE:
+            raise ValueError(f"{n} patches in a set")
+        for i in range(n):
+            raw = names[i].encode()
+            if len(raw) >= sizeof(bk_smp_name):
+                raise ValueError(f"name {names[i]!r} is too long")
+            memcpy(wanted[i], <const char *>(<bytes>raw), <size_t>len(raw) + 1)
+        cdef int rc = bk_device_use(&self._d, <const bk_smp_name *>wanted, n, &ns)
+        self._reraise()
+        if rc:
+            raise DeviceError(rc, (<bytes>(<const char *>self._d.detail)).decode("utf-8", "replace"))
+        return ns
+
+    cdef int _reraise(self) except -1:
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            raise raised
+        return 0
+
+    cdef int _failed(self, error):
+        """The rc that stands for what a callback raised; its sentence is kept for `detail`."""
+        self._detail = None
+        if isinstance(error, CoreError):
+            return error.code
+        rc = getattr(error, "rc", None)
+        if rc is not None:
+            self._detail = error.detail.encode("utf-8", "replace") if error.detail else None
+            return rc if 0 < rc < BK_RC_COUNT else BK_RC_INTERNAL
+        if not isinstance(error, Exception):
+            self._raised = error
+            return BK_RC_INTERNAL
+        import logging
+
+        logging.getLogger(__name__).error("device failed", exc_info=error)
+        self._detail = f"{type(error).__name__}: {error}".encode("utf-8", "replace")
+        return BK_RC_INTERNAL
+
+    cdef int _failed_saying(self, error, bk_say *why):
+        cdef int rc = self._failed(error)
+        if self._detail is not None:
+            bk_say_bytes(why, self._detail, <size_t>len(self._detail))
+        return rc
+
+    cdef int _fill(self) except -1:
+        cdef void *me = <void *>self
+        memset(&self._store_hooks, 0, sizeof(self._store_hooks))
+        memset(&self._session_hooks, 0, sizeof(self._session_hooks))
+        memset(&self._port_hooks, 0, sizeof(self._port_hooks))
+        memset(&self._trust_hooks, 0, sizeof(self._trust_hooks))
+        s, m, p, t = &self._store_hooks, &self._session_hooks, &self._port_hooks, &self._trust_hooks
+        s.self = m.self = p.self = t.self = me
+        s.quota, s.at, s.find, s.by_id, s.bytes = _quota, _at, _find, _by_id, _bytes
+        s.sets, s.sequence, s.begin, s.append = _sets, _sequence, _begin_upload, _append
+        s.abort, s.pending, s.commit, s.use = _abort, _pending, _commit, _record
+        s.remove, s.count_start, s.settle, s.detail = _remove, _count_start, _settle, _store_detail
+        m.about, m.check, m.use, m.weights, m.hold = _about, _check, _use, _weights, _hold
+        m.begin, m.poll, m.cancel, m.bench, m.logits = _begin, _poll, _cancel, _bench, _logits
+        p.version, p.ns, p.ms, p.log, p.reset = self._version, _ns, _ms, _log, _reset
+        p.facts, p.datetime = _port_facts, _datetime
+        if self._trust.can_verify:
+            t.verify = _verify
+        t.look_up = _look_up
+        return 0
+
+
+cdef class Shell:
+    """The line shell of one line."""
+
+    cdef bk_shell _s
+    cdef Device _device
+    cdef list _said
+
+    def __init__(self, Device device not None):
+        cdef bk_text_sink sink
+        self._device = device
+        self._said = []
+        sink.put, sink.to = _say_line, <void *>self
+        bk_shell_init(&self._s, &device._d, sink)
+
+    def answer(self, bytes line not None):
+        """The answer to one line, or its beginning: `step` has the rest."""
+        bk_device_step(&self._device._d)
+        bk_shell_answer(&self._s, line, <size_t>len(line))
+        self._device._reraise()
+        return self._taken()
+
+    def step(self):
+        """What has come since, or None when no more will."""
+        bk_device_step(&self._device._d)
+        more = bk_shell_step(&self._s)
+        text = self._taken()
+        return text if more or text else None
+
+    def _taken(self):
+        text = b"".join(self._said).decode("utf-8", "replace")
+        self._said.clear()
+        return text
+
+
+cdef void _say_line(void *to, const char *p, size_t n) noexcept:
+    (<Shell>to)._said.append(p[:n])
+
+
+# ---- the store ------------------------------------------------------------------------------
+
+
+cdef int _found(entry, bk_stored *out) except -1:
+    if entry is None:
+        return BK_RC_NO_SUCH_PATCH
+    name, ident, size = entry
+    raw = name.encode("ascii")
+    if len(raw) >= sizeof(bk_smp_name):
+        raise ValueError(f"name {name!r} is too long")
+    memcpy(out.name, <char *>raw, <size_t>len(raw) + 1)
+    out.id, out.size = ident, size
+    return BK_RC_OK
+
+
+cdef void _quota(void *p, bk_quota *q) noexcept:
+    d = <Device>p
+    try:
+        q.patches, q.patch_bytes, q.total_bytes = d._store.quota()
+    except BaseException as error:
+        d._failed(error)
+        memset(q, 0, sizeof(q[0]))
+
+
+cdef int _at(void *p, uint32_t index, bk_stored *out) noexcept:
+    d = <Device>p
+    try:
+        return _found(d._store.at(index), out)
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _find(void *p, const char *name, bk_stored *out) noexcept:
+    d = <Device>p
+    try:
+        return _found(d._store.find(name.decode("ascii")), out)
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _by_id(void *p, uint32_t ident, bk_stored *out) noexcept:
+    d = <Device>p
+    try:
+        return _found(d._store.by_id(ident), out)
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _bytes(void *p, uint32_t ident, const uint8_t **data, size_t *n) noexcept:
+    d = <Device>p
+    try:
+        found = d._store.read(ident)
+        d._held[ident] = found
+        data[0], n[0] = <const uint8_t *><const char *>found, <size_t>len(found)
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _as_set(ids, bk_patch_set *out) except -1:
+    out.n = <uint32_t>len(ids)
+    if out.n > BK_MAX_ACTIVE:
+        raise ValueError(f"{out.n} patches in a set")
+    for i in range(out.n):
+        out.ids[i] = ids[i]
+    return 0
+
+
+cdef void _sets(void *p, bk_store_sets *out) noexcept:
+    d = <Device>p
+    memset(out, 0, sizeof(out[0]))
+    try:
+        active, previous, out.failed_starts = d._store.sets()
+        _as_set(active, &out.active)
+        _as_set(previous, &out.previous)
+    except BaseException as error:
+        d._failed(error)
+
+
+cdef c_bool _sequence(void *p, const char *name, uint32_t *out) noexcept:
+    d = <Device>p
+    try:
+        highest = d._store.sequence(name.decode("ascii"))
+        out[0] = highest or 0
+        return highest is not None
+    except BaseException as error:
+        d._failed(error)
+        return False
+
+
+cdef int _begin_upload(void *p, const char *name, uint32_t total) noexcept:
+    d = <Device>p
+    try:
+        d._store.begin(name.decode("ascii"), total)
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _append(void *p, const uint8_t *data, size_t n) noexcept:
+    d = <Device>p
+    try:
+        d._store.append((<const char *>data)[:n])
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef void _abort(void *p) noexcept:
+    d = <Device>p
+    detail = d._detail  # the sentence is about what led here
+    try:
+        d._pending = None
+        d._store.abort()
+    except BaseException as error:
+        d._failed(error)
+    d._detail = detail
+
+
+cdef int _pending(void *p, const uint8_t **data, size_t *n) noexcept:
+    d = <Device>p
+    try:
+        if d._pending is None:
+            d._pending = d._store.pending()
+        data[0], n[0] = <const uint8_t *><const char *>d._pending, <size_t>len(d._pending)
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _commit(void *p, c_bool has_sequence, uint32_t sequence, uint32_t *ident) noexcept:
+    d = <Device>p
+    try:
+        ident[0] = d._store.commit(sequence if has_sequence else None)
+        kept = {key: data for key, data in d._held.items() if d._store.by_id(key) is not None}
+        d._held, d._pending = kept | {ident[0]: d._pending}, None
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _record(void *p, const bk_patch_set *wanted, c_bool gave_way) noexcept:
+    d = <Device>p
+    try:
+        d._store.use([wanted.ids[i] for i in range(wanted.n)], bool(gave_way))
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _remove(void *p, const char *name, c_bool forget) noexcept:
+    d = <Device>p
+    try:
+        d._store.remove(name.decode("ascii"), bool(forget))
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _count_start(void *p) noexcept:
+    d = <Device>p
+    try:
+        d._store.count_start()
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _settle(void *p) noexcept:
+    d = <Device>p
+    try:
+        d._store.settle()
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef const char *_store_detail(void *p) noexcept:
+    detail = (<Device>p)._detail
+    return NULL if detail is None else <const char *>detail
+
+
+# ---- the session ----------------------------------------------------------------------------
+
+
+cdef tuple _lent(const bk_patch *patch):
+    """A decoded patch for the engine: a capsule good for this call, and its bytes."""
+    payload = PyBytes_FromStringAndSize(<const char *>patch.whole.p, <Py_ssize_t>patch.whole.n)
+    return PyCapsule_New(<void *>patch, "bk_patch", NULL), payload
+
+
+cdef void _about(void *p, bk_session_about *out) noexcept:
+    d = <Device>p
+    memset(out, 0, sizeof(out[0]))
+    out.known = out.runs = True
+    out.in_place = d._in_place
+    out.model_id = <const uint8_t *><const char *>d._model_id
+    out.model_name.p, out.model_name.n = <const char *>d._model_name, <size_t>len(d._model_name)
+    out.ctx, out.kernel, out.room = d._ctx, <const char *>d._kernel, d._room
+
+
+cdef int _check(void *p, const bk_members *running, const bk_patch *patch) noexcept:
+    d = <Device>p
+    try:
+        d._session.check(_lent(patch))
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _use(void *p, const bk_members *running, const bk_members *wanted, uint64_t *ns,
+              bk_say *why) noexcept:
+    d = <Device>p
+    try:
+        ns[0] = d._session.use([_lent(wanted.patches[i]) for i in range(wanted.set.n)])
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed_saying(error, why)
+
+
+cdef int _weights(void *p, const bk_members *running, uint8_t *digest, c_bool *intact) noexcept:
+    d = <Device>p
+    try:
+        raw, good = d._session.weights()
+        memcpy(digest, <const char *>(<bytes>raw), 32)
+        intact[0] = good
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef void _hold(void *p, c_bool on) noexcept:
+    d = <Device>p
+    try:
+        d._session.hold(bool(on))
+    except BaseException as error:
+        d._failed(error)
+
+
+cdef int _begin(void *p, const char *prompt, size_t n, uint32_t max_tokens, c_bool probe,
+                uint32_t *ticket, uint32_t *tokens) noexcept:
+    d = <Device>p
+    try:
+        ticket[0] = d._session.begin(prompt[:n].decode("utf-8"), max_tokens, bool(probe))
+        return BK_RC_OK
+    except PromptError as error:
+        tokens[0] = error.tokens
+        return BK_ERR_CONTEXT if error.tokens else BK_ERR_ARGUMENT
+    except UnicodeDecodeError:
+        return BK_ERR_ARGUMENT
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef void _poll(void *p, uint32_t ticket, c_bool wait, uint8_t *out, size_t cap,
+                bk_piece *piece, bk_say *why) noexcept:
+    d = <Device>p
+    memset(piece, 0, sizeof(piece[0]))
+    try:
+        text, piece.steps, piece.us, piece.done = d._session.poll(ticket, bool(wait), cap)
+        memcpy(out, <const char *>(<bytes>text), <size_t>len(text))
+        piece.n = <size_t>len(text)
+    except BaseException as error:
+        piece.done = True
+        piece.rc = d._failed_saying(error, why)
+
+
+cdef void _cancel(void *p, uint32_t ticket) noexcept:
+    d = <Device>p
+    try:
+        d._session.cancel(ticket)
+    except BaseException as error:
+        d._failed(error)
+
+
+cdef int _put(bk_facts *out, fields) except -1:
+    """Write a mapping; raises TypeError for a value that the wire has no form for."""
+    for name, value in fields.items():
+        key = name.encode()
+        if isinstance(value, bool):
+            bk_facts_bool(out, key, value)
+        elif isinstance(value, int):
+            bk_facts_uint(out, key, value)
+        elif isinstance(value, str):
+            text = value.encode("utf-8", "replace")
+            bk_facts_text(out, key, text, <size_t>len(text))
+        elif isinstance(value, bytes):
+            bk_facts_bytes(out, key, <const uint8_t *><const char *>value, <size_t>len(value))
+        elif isinstance(value, (list, tuple)):
+            bk_facts_begin(out, key)
+            for item in value:
+                text = item.encode("utf-8", "replace")
+                bk_facts_add(out, text, <size_t>len(text))
+            bk_facts_end(out)
+        else:
+            raise TypeError(f"{name}: cannot send a {type(value).__name__}")
+    return 0
+
+
+cdef int _bench(void *p, bk_facts *out, bk_say *why) noexcept:
+    d = <Device>p
+    try:
+        _put(out, d._session.bench())
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed_saying(error, why)
+
+
+cdef int _logits(void *p, const char *text, size_t n, uint8_t *digest, bk_say *why) noexcept:
+    d = <Device>p
+    try:
+        raw = d._session.logits(text[:n].decode("utf-8", "replace"))
+        memcpy(digest, <const char *>(<bytes>raw), 32)
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed_saying(error, why)
+
+
+# ---- the port and its keys ------------------------------------------------------------------
+
+
+cdef uint64_t _ns(void *p) noexcept:
+    return monotonic_ns()
+
+
+cdef uint32_t _ms(void *p) noexcept:
+    return <uint32_t>(<uint64_t>(monotonic_ns() - (<Device>p)._start_ns) // 1000000)
+
+
+cdef void _log(void *p, const char *sentence) noexcept:
+    d = <Device>p
+    try:
+        d._port.log(sentence.decode("utf-8", "replace"))
+    except BaseException as error:
+        d._failed(error)
+
+
+cdef void _reset(void *p, c_bool at_once) noexcept:
+    d = <Device>p
+    try:
+        d._port.reset()
+    except BaseException as error:
+        d._failed(error)
+
+
+cdef void _port_facts(void *p, bk_facts *out) noexcept:
+    d = <Device>p
+    try:
+        _put(out, d._port.facts())
+    except BaseException as error:
+        d._failed(error)
+
+
+cdef int _datetime(void *p, char *text, size_t cap) noexcept:
+    d = <Device>p
+    try:
+        raw = d._port.datetime().encode("ascii")
+        if <size_t>len(raw) >= cap:
+            raise ValueError("a date and time that long is none")
+        memcpy(text, <const char *>(<bytes>raw), <size_t>len(raw) + 1)
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef c_bool _verify(void *p, const bk_cose *e) noexcept:
+    d = <Device>p
+    cdef uint8_t head[BK_COSE_HEAD_MAX]
+    cdef size_t n = bk_cose_signed_head(e, head)
+    try:
+        return bool(d._trust.verify(
+            (<const char *>e.public_key)[:BK_COSE_KEY],
+            (<const char *>e.signature)[:BK_COSE_SIGNATURE],
+            (<const char *>head)[:n] + (<const char *>e.payload.p)[:e.payload.n]))
+    except BaseException as error:
+        d._failed(error)
+        return False
+
+
+cdef bk_key_state _look_up(void *p, const uint8_t *key) noexcept:
+    d = <Device>p
+    try:
+        return d._trust.look_up((<const char *>key)[:BK_COSE_KEY])
+    except BaseException as error:
+        d._failed(error)
+        return BK_KEY_REVOKED
