@@ -209,7 +209,9 @@ def kills(image: Path, board: str, work: Path, count: int, say: Say, seed: int =
     The image holds no patches. Each boot checks the state, the weights and an answer.
     """
     sys.path.insert(0, str(ROOT / "tests"))
-    power_cut, endurance = (importlib.import_module(n) for n in ("power_cut", "endurance"))
+    power_cut, endurance = (
+        importlib.import_module(f"support.{n}") for n in ("power_cut", "endurance")
+    )
     rng = random.Random(seed)
     state = power_cut.Ideal()
     allowed = {state}

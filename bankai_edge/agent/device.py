@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +127,11 @@ class AgentDevice:
         """Store a file as an upload would be; raises `_device.DeviceError`."""
         with self._lock:
             self._core.push(name, data)
+
+    def use(self, names: Sequence[str]) -> None:
+        """Make exactly this set active; raises `_device.DeviceError`."""
+        with self._lock:
+            self._core.use(names)
 
     def close(self) -> None:
         """Let a running change finish, then allow none any more."""

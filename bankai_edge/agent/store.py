@@ -22,14 +22,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bankai_edge._facts import NAME_RULE, name_ok
 from bankai_edge._link import RC
 from bankai_edge.agent.journal import Journal, JournalFile, Stored
 from bankai_edge.agent.limits import SPARE_BYTES
 from bankai_edge.durable import Disk
 from bankai_edge.errors import BankaiError
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
-_FILE = re.compile(r"([a-z0-9][a-z0-9._-]{0,31})\.([0-9a-f]{32})\.bkp")
 
 
 _REASONS = {
@@ -339,7 +338,7 @@ class Store:
             leftovers += (
                 path
                 for path in self._patches.iterdir()
-                if _FILE.fullmatch(path.name) and path.name not in self.journal.files
+                if _version(path) and path.name not in self.journal.files
             )
         for leftover in leftovers:
             try:
@@ -351,7 +350,7 @@ class Store:
         """The patches whose files are whole, when no journal names them; the newest of a name."""
         found: dict[str, Stored] = {}
         for path in sorted(self._patches.iterdir(), key=lambda path: path.stat().st_mtime_ns):
-            match = _FILE.fullmatch(path.name)
+            match = _version(path)
             data = path.read_bytes() if match else b""
             digest = hashlib.sha256(data).hexdigest()
             if match and digest.startswith(match[2]):
@@ -359,14 +358,16 @@ class Store:
         return found
 
 
+def _version(path: Path) -> re.Match[str] | None:
+    """The name and the hash in a file's name; None for a file that no store wrote."""
+    match = re.fullmatch(r"(.+)\.([0-9a-f]{32})\.bkp", path.name)
+    return match if match and name_ok(match[1]) else None
+
+
 def check_name(name: str) -> str:
     """Return `name` when it may name a patch; raises StoreError("name")."""
-    if not NAME.fullmatch(name):
-        raise StoreError(
-            "name",
-            f"{name!r} is not a patch name",
-            expected="1 to 32 of a-z 0-9 . _ - and no slash, beginning with a letter or digit",
-        )
+    if not name_ok(name):
+        raise StoreError("name", f"{name!r} is not a patch name", expected=NAME_RULE)
     return name
 
 
