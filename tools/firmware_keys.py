@@ -42,7 +42,7 @@ def read_key(path: Path) -> bytes:
 
 
 def table(policy: str, trust: Path | None) -> str:
-    """The C source of bk_sign_built_in; raises KeyTableError.
+    """The C source of bk_trust_built_in; raises KeyTableError.
 
     A file that is no key is an error here, not skipped: a build is the time to hear of it.
     """
@@ -71,8 +71,9 @@ def _source(policy: str, keys: list[tuple[str, bytes, bool]]) -> str:
             octets = ", ".join(f"0x{octet:02x}" for octet in key)
             lines.append(f"    {{{{{octets}}}, {str(revoked).lower()}}}, /* {_plain(name)} */")
         lines.append("};")
-    values = f"BK_SIGN_{policy.upper()}, {'keys' if keys else '0'}, {len(keys)}"
-    return "\n".join([*lines, f"const bk_sign_trust bk_sign_built_in = {{{values}}};", ""])
+    lines.append(f"static const bk_sign_table table = {{{'keys' if keys else '0'}, {len(keys)}}};")
+    values = f"(void *)&table, BK_POLICY_{policy.upper()}, bk_sign_verify, bk_sign_look_up"
+    return "\n".join([*lines, f"const bk_trust bk_trust_built_in = {{{values}}};", ""])
 
 
 def _plain(name: str) -> str:
