@@ -1,4 +1,4 @@
-"""What every environment adds to its program: core, device, chip's folders, store, model or switcher.
+"""What every environment adds to its program: core, device, chip, store, model or switcher.
 
 An environment names its folders of ports/ in `custom_ports`, the tokens of its context in
 `custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, the folder that answers

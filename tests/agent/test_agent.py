@@ -61,7 +61,7 @@ class Rig:
         journal = self.store.journal
         active = tuple(member.name for member in journal.active)
         assert self.session.used == tuple(self.store.read(name) for name in active)
-        assert journal.active == tuple(self.store.stored(name) for name in active)
+        assert journal.active == tuple(self.store.journal.patches[name] for name in active)
         assert self.device.info()["active"] == list(active)
         assert self.session.weights_intact()
         return active
@@ -189,7 +189,7 @@ def test_rows_out_of_range_are_not_stored(rig: Rig) -> None:
     with pytest.raises(DeviceError) as caught:
         rig.push("far", encode(patch))
     assert caught.value.rc == RC["RANGE"]
-    assert "far" not in rig.store
+    assert rig.store.find("far") is None
 
 
 def test_a_huge_upload_is_refused_before_it_starts(rig: Rig) -> None:

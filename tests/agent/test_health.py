@@ -15,8 +15,6 @@ import pytest
 from bankai_edge._device import Device, DeviceError, PromptError
 from bankai_edge._link import RC
 from bankai_edge.agent.device import AgentDevice, Keys, Machine
-from bankai_edge.agent.limits import Quota
-from bankai_edge.agent.shelf import Shelf
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import Patch, decode, encode
@@ -70,7 +68,7 @@ class Asked:
 
     def __init__(self, script: Script, root: Path, budget_s: float = 30.0) -> None:
         self.log: list[str] = []
-        store = Shelf(Store(root), Quota())
+        store = Store(root)
         port = Machine("none", self.log.append, lambda: None)
         keys = Keys(root / "keys", "open")
         self.device = Device(
@@ -320,7 +318,7 @@ def test_a_set_that_kills_the_agent_at_start_is_loaded_twice_at_most(
         assert process.wait(30) == 0
     board.start()
     assert board.active == ["plain"]  # the set before
-    assert "deadly" in board.store
+    assert board.store.find("deadly")
     no_rollback_brings_back(board)
 
 
@@ -329,7 +327,7 @@ def test_a_healthy_start_clears_the_count(board: Board) -> None:
         board.restart()
         assert board.store.journal.starts == 0
         assert board.active == ["plain"]
-    board.store.starting()  # one start did not get that far
+    board.store.count_start()  # one start did not get that far
     board.restart()
     assert board.active == ["plain"] and board.store.journal.starts == 0
 

@@ -141,9 +141,7 @@ class System:
             store = Store(self.root, self.disk, note=self.notes.append)
             self._session = session
             self._store = store
-            agent = AgentDevice(
-                session, store, log=self.notes.append, on_reset=lambda: None
-            )
+            agent = AgentDevice(session, store, log=self.notes.append, on_reset=lambda: None)
             yield Direct(agent, chunk_bytes=60)
         finally:
             # The next process maps the file anew; here one private copy serves all.

@@ -22,7 +22,7 @@ SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def sources(runtime: str) -> list[Path]:
-    """Every C file of core, device and firmware; `runtime` is the folder that answers for weights."""
+    """Every C file of core, device and firmware; `runtime` answers for weights."""
     own = [*core.SOURCES, *core.DEVICE_SOURCES]
     if runtime == "switcher":
         own.remove(core.find("bk_utf8_class.c"))  # it has its own, without Unicode's tables
