@@ -157,10 +157,11 @@ def inspect(file: Path, key: Path | None, as_json: bool) -> None:
 
 
 def _key_name(path: Path) -> str:
-    from bankai_edge.patch.keys import NAME, PUBLIC
+    from bankai_edge._facts import name_ok
+    from bankai_edge.patch.keys import PUBLIC
 
     name = path.name.removesuffix(PUBLIC)
-    if not NAME.fullmatch(name):
+    if not name_ok(name):
         raise UsageError(f"--trust {path} cannot name a key", expected="a file as alice.pub")
     return name
 
