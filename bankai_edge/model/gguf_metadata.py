@@ -30,7 +30,7 @@ def entries(data: Buffer, where: Path) -> list[tuple[str, int, bytes]]:
     try:
         return _engine.gguf_entries(data)
     except CoreError as error:
-        raise model_error(where, error) from None
+        raise model_error(str(where), error) from None
 
 
 def decoded(kind: int, raw: bytes) -> Any:
