@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bankai_edge import _engine
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
-from bankai_edge.model import gguf_metadata
 from bankai_edge.model.kernels import choose_kernel, choose_threads
 from bankai_edge.model.overlays import Overlays
 from bankai_edge.model.refusals import model_error
@@ -104,8 +103,7 @@ class Model:
     @cached_property
     def has_chat_template(self) -> bool:
         """Whether the file says how to talk to it; otherwise it only continues text."""
-        key = "tokenizer.chat_template"
-        return bool(gguf_metadata.lookup(self._map, key).get(key))
+        return bool(self.core.text("tokenizer.chat_template"))
 
     @cached_property
     def overlays(self) -> Overlays:

@@ -191,11 +191,16 @@ def test_command_line(tmp_path: Path) -> None:
     assert isinstance(done.exception, UsageError)
 
 
-def test_metadata_lookup(nano_path: Path) -> None:
+def test_metadata(nano_path: Path) -> None:
     data = nano_path.read_bytes()
-    found = gguf_metadata.lookup(data, "qwen3.rope.freq_base", "general.architecture", "absent")
-    assert found == {"qwen3.rope.freq_base": 10000.0, "general.architecture": "qwen3"}
-    with pytest.raises(BankaiError, match="cut short"):
-        gguf_metadata.lookup(data[:3000], "absent")
-    with pytest.raises(BankaiError, match="no GGUF"):
-        gguf_metadata.lookup(b"x" * 64, "absent")
+    found = {
+        key: gguf_metadata.decoded(kind, raw)
+        for key, kind, raw in gguf_metadata.entries(data, nano_path)
+    }
+    assert found["qwen3.rope.freq_base"] == 10000.0 and found["general.architecture"] == "qwen3"
+    assert found["tokenizer.ggml.tokens"][:1] == ["<|endoftext|>"]
+    assert found["tokenizer.ggml.token_type"][:2] == [3, 3]
+    with pytest.raises(BankaiError, match="truncated"):
+        gguf_metadata.entries(data[:3000], nano_path)
+    with pytest.raises(BankaiError, match="not a GGUF"):
+        gguf_metadata.entries(b"x" * 64, nano_path)
