@@ -22,7 +22,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from nano_gguf import GROUP, read_gguf, write_gguf
+from nano_gguf import read_gguf, write_gguf
+
+from bankai_edge._facts import GROUP
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 EOS = 0
