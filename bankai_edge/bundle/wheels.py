@@ -93,7 +93,7 @@ def own_wheel(given: tuple[Path, ...], python: str, machine: str) -> Path:
     raise IncompatibleError(
         f"no --wheel serves CPython {python} on {machine}",
         expected=f"bankai_edge-{__version__}-cp311-abi3-…_{machine}.whl",
-        next_step="Build it: python tools/build_aarch64.py",
+        next_step="Build it: python tools/check/build_aarch64.py",
     )
 
 
@@ -190,8 +190,8 @@ def _download(wanted: str, python: str, machine: str, folder: Path | None, out: 
         raise BankaiError(
             f"pip finds no wheels for CPython {python} on {machine}: "
             + (reason[-1].removeprefix("ERROR: ") if reason else done.stderr.strip()[-300:]),
-            next_step="Build this project's own with python tools/build_aarch64.py and give it "
-            "with --wheel; give the others with --wheels DIR where there is no network.",
+            next_step="Build this project's own with python tools/check/build_aarch64.py and give "
+            "it with --wheel; give the others with --wheels DIR where there is no network.",
         )
     return sorted(out.glob("*.whl"))
 

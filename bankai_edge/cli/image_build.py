@@ -45,7 +45,7 @@ STORE_CTX = 64  # enough to ask patches' probes of
 @click.option(
     "--wheel",
     type=click.Path(path_type=Path),
-    help="This package for aarch64 (tools/build_aarch64.py). Default: the one in ./dist.",
+    help="This package for aarch64 (tools/check/build_aarch64.py). Default: the one in ./dist.",
 )
 @click.option("--ctx", type=click.IntRange(min=16), help="Context length in tokens.")
 @click.option(
@@ -198,7 +198,7 @@ def find_wheel() -> Path:
     if not found:
         raise BankaiError(
             "no aarch64 wheel of bankai-edge in ./dist",
-            next_step="Name one with --wheel, or make it with tools/build_aarch64.py.",
+            next_step="Name one with --wheel, or make it with tools/check/build_aarch64.py.",
         )
     return max(found, key=lambda path: path.stat().st_mtime_ns)
 

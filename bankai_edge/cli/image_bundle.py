@@ -50,7 +50,7 @@ _PUBLIC = click.Path(exists=True, dir_okay=False, path_type=Path)
     "own_wheels",
     multiple=True,
     type=_FILE,
-    help="bankai-edge's own wheel (tools/build_aarch64.py); default: from the index.",
+    help="bankai-edge's own wheel (tools/check/build_aarch64.py); default: from the index.",
 )
 @click.option("--wheels", "folder", type=_FOLDER, metavar="DIR",
               help="Take the other wheels from there, not from the index.")  # fmt: skip

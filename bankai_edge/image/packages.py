@@ -335,7 +335,7 @@ def check_wheel(wheel: Path) -> None:
         raise IncompatibleError(
             f"{wheel.name} is for another machine, Python or package",
             expected="bankai_edge-*-cp311-*_aarch64.whl",
-            next_step="Build it with tools/build_aarch64.py.",
+            next_step="Build it with tools/check/build_aarch64.py.",
         )
 
 

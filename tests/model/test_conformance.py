@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reference import Exact, Gguf, Rope
 
 from bankai_edge import _engine
 from bankai_edge.errors import IncompatibleError
@@ -18,7 +19,6 @@ from bankai_edge.model import Model, Session
 from bankai_edge.model.gguf_writer import BF16, F16, F32, Q1_0, Raw
 from bankai_edge.model.synth import SynthShape, write_model
 from support.compilers import CORE, KERNELS, STRICT, build, compiler
-from support.reference import Exact, Gguf, Rope
 
 TINY = SynthShape("tiny", 2, 128, 256, 2, 1, 64, 333, 256)
 TOKENS = [0, 7, 332, 45, 45, 120, 255, 301]
