@@ -11,12 +11,13 @@ from typing import Any, TextIO
 
 import click
 
+from bankai_edge._facts import NAME_RULE, name_ok
 from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.judge.reading import METRICS
 from bankai_edge.model.kernels import choose_threads
-from bankai_edge.patch.bkp import NAME, encode
+from bankai_edge.patch.bkp import encode
 from bankai_edge.patch.flips import PROJECTIONS
 from bankai_edge.search.job import DEFAULT, Checkpoint, Job, Result
 from bankai_edge.search.job import search as run
@@ -108,9 +109,8 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
 
 
 def _job(model_path: Path | None, name: str, options: dict[str, Any]) -> Job:
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no patch name", expected="1 to 32 of a-z 0-9 . _ -",
-                         next_step="Give --name")  # fmt: skip
+    if not name_ok(name):
+        raise UsageError(f"{name!r} is no patch name", expected=NAME_RULE, next_step="Give --name")
     projections = tuple(_PROJECTIONS.index(p) for p in options.pop("projections"))
     options["threads"] = options["threads"] or choose_threads(None, 1 << 30)
     return Job(model_path or NANO, name=name, projections=projections or None, **options)

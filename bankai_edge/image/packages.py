@@ -30,6 +30,7 @@ PYTHON = "3.11"
 COMPONENTS = "main non-free-firmware"
 NEWEST_GLIBC = 36  # of SUITE: 2.36
 LOCK = "lock.json"
+WHEELS = ("dist", ".")  # where this package's is looked for when none is named
 _PLATFORMS = [f"manylinux_2_{minor}_aarch64" for minor in range(NEWEST_GLIBC, 16, -1)]
 
 
@@ -337,6 +338,19 @@ def check_wheel(wheel: Path) -> None:
             expected="bankai_edge-*-cp311-*_aarch64.whl",
             next_step="Build it with tools/check/build_aarch64.py.",
         )
+
+
+def find_wheel() -> Path:
+    """The newest aarch64 wheel of this package in ./dist or here; raises BankaiError."""
+    found = [
+        path for folder in WHEELS for path in Path(folder).glob("bankai_edge-*_aarch64.whl")
+    ]  # fmt: skip
+    if not found:
+        raise BankaiError(
+            "no aarch64 wheel of bankai-edge in ./dist",
+            next_step="Name one with --wheel, or make it with tools/check/build_aarch64.py.",
+        )
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 def sha256(path: Path) -> str:

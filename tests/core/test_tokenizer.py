@@ -461,5 +461,5 @@ def test_absent_and_empty_files(tmp_path: Path) -> None:
     with pytest.raises(BankaiError, match=r"absent\.gguf: No such file"):
         Tokenizer.open(tmp_path / "absent.gguf")
     (tmp_path / "empty.gguf").touch()
-    with pytest.raises(IncompatibleError, match="no GGUF"):
+    with pytest.raises(IncompatibleError, match="not a GGUF"):
         Tokenizer.open(tmp_path / "empty.gguf")

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bankai_edge import boards
-from bankai_edge.cli.image_build import make_store
 from bankai_edge.cli.main import main
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.image import boot, elf, packages, partitions, programs, rootfs
+from bankai_edge.image.first_store import make_store
 from bankai_edge.image.recipes import RECIPES, UART0, UART0_PINS, UART1, recipe_of
 from bankai_edge.patch import decode, encode, keys
 from bankai_edge.shipped import ARITH

@@ -17,7 +17,6 @@ import time
 import tty
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from bankai_edge.errors import BankaiError
 from bankai_edge.host.address import Address
@@ -195,10 +194,5 @@ class Board:
     def __enter__(self) -> Board:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()

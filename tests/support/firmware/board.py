@@ -13,7 +13,6 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from bankai_edge._link import FrameReader, frame_encode
@@ -105,12 +104,7 @@ class HostBoard:
     def __enter__(self) -> HostBoard:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process:
             self.stop()
         os.close(self._controller)

@@ -12,7 +12,6 @@ import sys
 import tty
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import pytest
@@ -132,10 +131,5 @@ class QemuBoard:
     def __enter__(self) -> QemuBoard:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
