@@ -17,8 +17,9 @@ from reference import Float64
 
 from bankai_edge.model import Model, Session
 from bankai_edge.model.sampling import Sampler, Sampling
-from bankai_edge.model.synth import SynthShape, write_model
+from bankai_edge.model.synth import write_model
 from bankai_edge.probes.domains import FORMS, items
+from bankai_edge.shapes import ModelShape
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "llama_agreement.json"
@@ -34,7 +35,7 @@ Rows = NDArray[np.float32]
 class SynthCase:
     """A random model and the random tokens that both engines read."""
 
-    shape: SynthShape
+    shape: ModelShape
     seed: int
     n_tokens: int
 
@@ -52,9 +53,9 @@ class SynthCase:
 
 
 CASES = (
-    SynthCase(SynthShape("plain", 4, 512, 1536, 8, 2, 64, 2003, 256), 11, 64),
+    SynthCase(ModelShape("plain", 4, 512, 1536, 8, 2, 64, 2003, 256), 11, 64),
     SynthCase(
-        SynthShape("yarn", 4, 1024, 1536, 8, 4, 128, 1999, 256, tied=False, yarn=(4.0, 32)), 12, 80
+        ModelShape("yarn", 4, 1024, 1536, 8, 4, 128, 1999, 256, tied=False, yarn=(4.0, 32)), 12, 80
     ),
 )
 

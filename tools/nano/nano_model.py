@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from nano_gguf import GROUP, read_gguf, write_gguf
+from nano_gguf import read_gguf, write_gguf
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
+
+from bankai_edge._facts import GROUP
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 EOS = 0
