@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from bankai_edge.model import Model, Session  # noqa: E402
 from bankai_edge.model.sampling import Sampler, Sampling  # noqa: E402
-from bankai_edge.model.synth import SynthShape, write_model  # noqa: E402
+from bankai_edge.model.synth import write_model  # noqa: E402
 from bankai_edge.probes.domains import FORMS, items  # noqa: E402
+from bankai_edge.shapes import ModelShape  # noqa: E402
 from support.reference import Float64  # type: ignore[import-not-found]  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden" / "llama_agreement.json"
@@ -36,7 +37,7 @@ Rows = NDArray[np.float32]
 class SynthCase:
     """A random model and the random tokens that both engines read."""
 
-    shape: SynthShape
+    shape: ModelShape
     seed: int
     n_tokens: int
 
@@ -54,9 +55,9 @@ class SynthCase:
 
 
 CASES = (
-    SynthCase(SynthShape("plain", 4, 512, 1536, 8, 2, 64, 2003, 256), 11, 64),
+    SynthCase(ModelShape("plain", 4, 512, 1536, 8, 2, 64, 2003, 256), 11, 64),
     SynthCase(
-        SynthShape("yarn", 4, 1024, 1536, 8, 4, 128, 1999, 256, tied=False, yarn=(4.0, 32)), 12, 80
+        ModelShape("yarn", 4, 1024, 1536, 8, 4, 128, 1999, 256, tied=False, yarn=(4.0, 32)), 12, 80
     ),
 )
 

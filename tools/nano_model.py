@@ -24,7 +24,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from nano_gguf import read_gguf, write_gguf
 
-from bankai_edge.model.gguf_writer import GROUP
+from bankai_edge._facts import GROUP
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 EOS = 0

@@ -17,9 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bankai_edge._facts import GROUP
 from bankai_edge.boards.fit import MAX_THREADS, fits, layout_of, packed_bytes
 from bankai_edge.boards.schema import Board
-from bankai_edge.shapes import GROUP, GROUP_BYTES, ModelShape
+from bankai_edge.shapes import ModelShape, q1_bytes
 
 HERE = Path(__file__).resolve().parent
 COUNTS = (HERE, HERE.parent.parent / "docs")  # installed; in a checkout
@@ -110,9 +111,7 @@ def expect(board: Board, shape: ModelShape, threads: int | None = None) -> Expec
         instructions = cortex_m_instructions(board, shape)
     if instructions is None:
         return None
-    weights = (
-        packed_bytes(shape, layout_of(board)) or shape.multiplied_weights // GROUP * GROUP_BYTES
-    )
+    weights = packed_bytes(shape, layout_of(board)) or q1_bytes(shape.multiplied_weights)
     read = weights + shape.kv_bytes_per_token * POSITION
     speed = board.bandwidth.at(threads) if board.bandwidth and not small else None
     return Expected(

@@ -31,10 +31,9 @@ from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.recipes import RECIPES, recipe_of
 from bankai_edge.model import kernels
-from bankai_edge.model.memory import shape_of
 from bankai_edge.model.session import BATCH
 from bankai_edge.model.synth import SHAPES as SYNTHETIC
-from bankai_edge.model.weights import open_core
+from bankai_edge.model.weights import open_core, shape_of
 from bankai_edge.shapes import NANO, SHAPES
 from support.compilers import CORE, KERNELS, compiler
 
