@@ -23,6 +23,9 @@ from pathlib import Path
 
 import cross_aarch64 as cross
 
+from bankai_edge.bundle.wheels import OLDEST_GLIBC, pip_target
+from bankai_edge.image.elf import MACHINE_AARCH64
+
 PYTHON = "python3.11"
 WORK = cross.ROOT / "build" / "aarch64"
 ROOT = WORK / "root"
@@ -30,7 +33,6 @@ SITE = WORK / "site"
 TRIPLE = "aarch64-linux-gnu"
 SUFFIX = ".abi3.so"
 GLIBC = 28  # minor version: Debian 10 and everything newer
-MACHINE_AARCH64 = 183  # e_machine of an ELF header
 KERNELS = ("neon-lut", "neon-sdot", "neon-popcount", "scalar")
 ONE_CPU_TESTS = (
     "core/test_forward",
@@ -162,7 +164,7 @@ def check_wheel(wheel: Path) -> int:
     Raises ValueError for a module of another machine or suffix, or too new a C library: a wheel can
     be named aarch64 and hold anything.
     """
-    newest = 17
+    newest = OLDEST_GLIBC
     with zipfile.ZipFile(wheel) as archive:
         modules = [name for name in archive.namelist() if name.endswith(".so")]
         if not modules:
@@ -187,12 +189,9 @@ def check_wheel(wheel: Path) -> int:
 def install(wheel: Path) -> None:
     """The wheel and what it depends on, as pip would install them on a Pi, into SITE."""
     shutil.rmtree(SITE, ignore_errors=True)
-    platforms = [f"--platform=manylinux_2_{minor}_aarch64" for minor in range(17, GLIBC + 1)]
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target",
-         str(SITE), *platforms, "--platform=manylinux2014_aarch64", "--implementation=cp",
-         "--python-version=3.11", "--only-binary=:all:", str(wheel), "pytest>=8",
-         "hypothesis>=6.100"],
+        [sys.executable, "-m", "pip", "install", "-q", "--target", str(SITE),
+         *pip_target("3.11", "aarch64", GLIBC), str(wheel), "pytest>=8", "hypothesis>=6.100"],
         check=True,
     )  # fmt: skip
 
