@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bankai_edge._facts import BF16, F16, F32, GROUP, GROUP_BYTES, Q1_0
 from bankai_edge.durable import replacing
 from bankai_edge.errors import BankaiError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-F32, F16, BF16, Q1_0 = 0, 1, 30, 41
-GROUP = 128  # weights of Q1_0 that share one fp16 scale
-BLOCK_BYTES = 18
-_ROW_BYTES = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q1_0: (GROUP, BLOCK_BYTES)}
+_ROW_BYTES = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q1_0: (GROUP, GROUP_BYTES)}
 _U32, _I32, _F32, _BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
