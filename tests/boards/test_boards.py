@@ -446,7 +446,7 @@ def test_the_page_is_up_to_date() -> None:
     """docs/boards.md and its plot are what the boards' files, counts and reports give today."""
     found, plot = boards_page.parts()
     page = boards_page.PAGE.read_text(encoding="utf-8")
-    assert boards_page.renewed(page, found) == page, "run: python tools/boards_page.py --write"
+    assert boards_page.renewed(page, found) == page, "run: python tools/make/boards_page.py --write"
     assert boards_page.PLOT.read_text(encoding="utf-8") == plot
     with pytest.raises(ValueError, match="<!-- fits -->"):
         boards_page.renewed(page.replace("<!-- fits -->", ""), found)

@@ -12,6 +12,7 @@ from typing import Any
 import core_build as core
 import numpy as np
 import pytest
+from reference import Exact, Gguf, Rope
 
 from bankai_edge import _engine
 from bankai_edge._facts import BF16, F16, F32, Q1_0
@@ -21,7 +22,6 @@ from bankai_edge.model.gguf_writer import Raw
 from bankai_edge.model.synth import write_model
 from bankai_edge.shapes import ModelShape
 from support.compilers import STRICT, build, compiler
-from support.reference import Exact, Gguf, Rope
 
 TINY = ModelShape("tiny", 2, 128, 256, 2, 1, 64, 333, 256)
 TOKENS = [0, 7, 332, 45, 45, 120, 255, 301]
