@@ -70,7 +70,7 @@ def add_sizes() -> None:
     env.Append(
         LINKFLAGS=[f"-Wl,--defsym=bk_build_ctx={ctx}", f"-Wl,--defsym=bk_build_panel={panel}"]
     )
-    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET'
+    tool = f'"$PYTHONEXE" "{FIRMWARE / "scripts" / "firmware_ram.py"}" $TARGET'
     env.AddPostAction(
         "$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET")
     )

@@ -36,7 +36,7 @@ def sources(runtime: str) -> list[Path]:
 
 def sign_sources(objects: Path, policy: str, trust: Path | None) -> tuple[list[Path], list[Path]]:
     """What verifies, and the table of keys; Monocypher's, which are not in this tree."""
-    sys.path.insert(0, str(ROOT / "tools"))
+    sys.path.insert(0, str(FIRMWARE / "scripts"))
     import firmware_keys
     import firmware_monocypher
 
