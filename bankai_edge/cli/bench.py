@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bankai_edge.cli.arguments import model_option
 from bankai_edge.cli.options import Where, device_options
 from bankai_edge.cli.output import json_option, markdown_table, print_json, say
 from bankai_edge.errors import BankaiError
@@ -28,10 +29,7 @@ def _counts(
 
 
 @click.group(invoke_without_command=True)
-@click.option(
-    "-m", "--model", "model_path", type=click.Path(path_type=Path),
-    help="The GGUF to measure (default: the nano model that ships with the package).",
-)  # fmt: skip
+@model_option("measure")
 @click.option(
     "-t", "--threads", callback=_counts, metavar="N,N,…",
     help="Thread counts to measure (default: 1, and as many as this model pays for).",

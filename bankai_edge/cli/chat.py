@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bankai_edge.cli.generation import (
-    SamplingArguments,
-    model_options,
-    read_patch,
-    sampler_of,
-    sampling_options,
-)
+from bankai_edge.cli.generation import SamplingOptions, model_options, sampler_of, sampling_options
 from bankai_edge.cli.output import say
 from bankai_edge.errors import BankaiError, UsageError
+from bankai_edge.patch.files import read_bare
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -50,7 +45,7 @@ def chat(
     system: str | None,
     max_tokens: int,
     stop: tuple[str, ...],
-    **sampling: Unpack[SamplingArguments],
+    **sampling: Unpack[SamplingOptions],
 ) -> None:
     """Talk to a model: each line is a message, the answer is streamed.
 
@@ -70,7 +65,7 @@ def chat(
     session = Session(Model(model_path or NANO), ctx=ctx)
     talk = Chat(session, system)
     if patches:
-        session.use([read_patch(p) for p in patches], allow_unbound=unbound)
+        session.use([read_bare(p) for p in patches], allow_unbound=unbound)
     if not talk.remembers:
         say(f"{session.model.name} has no chat template: each line is continued by itself")
         if system:
@@ -158,7 +153,7 @@ def _command(talk: Chat, line: str, unbound: bool) -> bool:
     elif name == "/use":
         if not arguments:
             raise UsageError("/use without a file", expected="/use FILE.bkp …")
-        took_ns = session.use([read_patch(Path(p)) for p in arguments], allow_unbound=unbound)
+        took_ns = session.use([read_bare(Path(p)) for p in arguments], allow_unbound=unbound)
         say(f"using {', '.join(arguments)} (switched in {took_ns / 1000:.0f} µs)")
     else:
         raise UsageError(f"no command {name}", expected=HELP)

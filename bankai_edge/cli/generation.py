@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
+
+from bankai_edge.cli.arguments import ANY_PATH, model_option
 
 if TYPE_CHECKING:
     from bankai_edge.model.sampling import Sampler
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SamplingArguments(TypedDict):
+class SamplingOptions(TypedDict):
     """What `sampling_options` adds to a verb's parameters, except `stop`."""
 
     temperature: float
@@ -55,10 +56,9 @@ def model_options(command: F) -> F:
     for option in (
         click.option("--unbound", is_flag=True, help="Allow patches that name no model."),
         click.option("--ctx", type=click.IntRange(1), help="Context in tokens."),
-        click.option("--patch", "patches", type=click.Path(path_type=Path), multiple=True,
+        click.option("--patch", "patches", type=ANY_PATH, multiple=True,
                      help="A .bkp to apply; may repeat."),
-        click.option("-m", "--model", "model_path", type=click.Path(path_type=Path),
-                     help="The GGUF to run (default: the nano model that ships with the package)."),
+        model_option("run"),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -77,10 +77,3 @@ def sampler_of(
 
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty)
     return Sampler(sampling, seed)
-
-
-def read_patch(path: Path) -> bytes:
-    """A bare .bkp's bytes, out of its envelope when it is signed; or one sentence why not."""
-    from bankai_edge.patch import files
-
-    return files.read_bare(path)

@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bankai_edge.cli.generation import (
-    SamplingArguments,
-    model_options,
-    read_patch,
-    sampler_of,
-    sampling_options,
-)
+from bankai_edge.cli.generation import SamplingOptions, model_options, sampler_of, sampling_options
 from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.patch.files import read_bare
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,7 +37,7 @@ def run(
     unbound: bool,
     stop: tuple[str, ...],
     as_json: bool,
-    **sampling: Unpack[SamplingArguments],
+    **sampling: Unpack[SamplingOptions],
 ) -> None:
     """Continue a text; the likeliest token each time, unless --temperature says else."""
     from bankai_edge.model import Model, Session
@@ -54,7 +49,7 @@ def run(
     session = Session(model, ctx=ctx, mode="in-place" if in_place else "overlay")
     switch_ns = 0
     if patches:
-        switch_ns = session.use([read_patch(p) for p in patches], allow_unbound=unbound)
+        switch_ns = session.use([read_bare(p) for p in patches], allow_unbound=unbound)
     start = time.perf_counter()
     pieces = []
     for piece in session.generate(prompt, max_tokens=max_tokens, sampler=sampler, stop=stop):
