@@ -4,7 +4,7 @@
     bandwidth = measured read bandwidth / bytes that a token reads
     expected  = the smaller of the two
 
-Instructions are exact counts of this engine's kernels (docs/instructions.json, docs/cortex_m.json);
+Instructions are exact counts of this engine's kernels (boards/counts/*.json);
 bandwidth is a published measurement; instructions per cycle are assumed, board by board. All cores
 are taken to share the work without loss, so the figure is what a quiet, cool board comes near to.
 """
@@ -23,7 +23,7 @@ from bankai_edge.boards.schema import Board
 from bankai_edge.shapes import ModelShape, q1_bytes
 
 HERE = Path(__file__).resolve().parent
-COUNTS = (HERE, HERE.parent.parent / "docs")  # installed; in a checkout
+COUNTS = (HERE / "counts", HERE.parent.parent / "boards/counts")  # installed; in a checkout
 POSITION = 32  # tokens that attention looks back over: the middle of a run of 64
 LEAST_CONTEXT = 48  # tokens: where not even so many fit, no speed is of interest
 SMALL_MODEL_BYTES = 16 << 20  # such a model runs on one core: handing out work costs more

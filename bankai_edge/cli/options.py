@@ -80,7 +80,7 @@ class Where:
 
 
 def device_options(command: F) -> F:
-    """Add --device, --fleet, --timeout and --retries to a verb, as its parameter `where`; --json."""
+    """Add `where` to a verb: --device, --fleet, --timeout and --retries; and --json."""
     return _with_options(command, DEVICE_HELP)
 
 
