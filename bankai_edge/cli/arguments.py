@@ -20,19 +20,19 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-def model_option(purpose: str) -> Callable[[F], F]:
-    """`--model` of what is computed here, as the parameter `model_path`."""
-    return click.option(
-        "-m", "--model", "model_path", type=ANY_PATH,
-        help=f"The GGUF to {purpose} (default: the nano model that ships with the package).",
-    )  # fmt: skip
-
-
 def served_model(path: click.Path, *, required: bool) -> Callable[[F], F]:
     """`--model`: what an agent answers with."""
     return click.option(
         "--model", "-m", type=path, required=required, help="The model to serve: a GGUF."
     )
+
+
+def model_option(verb: str) -> Callable[[F], F]:
+    """`--model` (model_path) of a verb that can do with the nano."""
+    return click.option(
+        "-m", "--model", "model_path", type=ANY_PATH,
+        help=f"The GGUF to {verb} (default: the nano model that ships with the package).",
+    )  # fmt: skip
 
 
 def policy_option(default: str | None, text: str) -> Callable[[F], F]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
-from bankai_edge.cli.arguments import ANY_PATH, model_option
+from bankai_edge.cli.arguments import model_option
 
 if TYPE_CHECKING:
     from bankai_edge.model.sampling import Sampler
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SamplingOptions(TypedDict):
+class SamplingArguments(TypedDict):
     """What `sampling_options` adds to a verb's parameters, except `stop`."""
 
     temperature: float
@@ -56,7 +57,7 @@ def model_options(command: F) -> F:
     for option in (
         click.option("--unbound", is_flag=True, help="Allow patches that name no model."),
         click.option("--ctx", type=click.IntRange(1), help="Context in tokens."),
-        click.option("--patch", "patches", type=ANY_PATH, multiple=True,
+        click.option("--patch", "patches", type=click.Path(path_type=Path), multiple=True,
                      help="A .bkp to apply; may repeat."),
         model_option("run"),
     ):  # fmt: skip
@@ -77,3 +78,10 @@ def sampler_of(
 
     sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty)
     return Sampler(sampling, seed)
+
+
+def read_patch(path: Path) -> bytes:
+    """A bare .bkp's bytes, out of its envelope when it is signed; or one sentence why not."""
+    from bankai_edge.patch import files
+
+    return files.read_bare(path)

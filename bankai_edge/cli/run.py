@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bankai_edge.cli.generation import SamplingOptions, model_options, sampler_of, sampling_options
+from bankai_edge.cli import generation
 from bankai_edge.cli.output import json_option, print_json, say
-from bankai_edge.patch.files import read_bare
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
 @click.command()
-@model_options
+@generation.model_options
 @click.option("-p", "--prompt", required=True, help="The text to continue.")
 @click.option("-n", "--max-tokens", type=click.IntRange(1), default=64, show_default=True,
               help="Stop the text here.")  # fmt: skip
-@sampling_options
+@generation.sampling_options
 @click.option(
     "--mode", type=click.Choice(["overlay", "in-place"]), default="overlay", show_default=True,
     help="How patches are applied; the text is the same.",
@@ -37,19 +36,19 @@ def run(
     unbound: bool,
     stop: tuple[str, ...],
     as_json: bool,
-    **sampling: Unpack[SamplingOptions],
+    **sampling: Unpack[generation.SamplingArguments],
 ) -> None:
     """Continue a text; the likeliest token each time, unless --temperature says else."""
     from bankai_edge.model import Model, Session
     from bankai_edge.shipped import NANO
 
-    sampler = sampler_of(**sampling)
+    sampler = generation.sampler_of(**sampling)
     in_place = mode == "in-place"
     model = Model(model_path or NANO, writable=in_place)
     session = Session(model, ctx=ctx, mode="in-place" if in_place else "overlay")
     switch_ns = 0
     if patches:
-        switch_ns = session.use([read_bare(p) for p in patches], allow_unbound=unbound)
+        switch_ns = session.use([generation.read_patch(p) for p in patches], allow_unbound=unbound)
     start = time.perf_counter()
     pieces = []
     for piece in session.generate(prompt, max_tokens=max_tokens, sampler=sampler, stop=stop):

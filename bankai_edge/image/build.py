@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bankai_edge.durable import sha256_of
 from bankai_edge.errors import UsageError
@@ -57,8 +57,7 @@ class Order:
     when: int | None = None  # SOURCE_DATE_EPOCH; None: the kernel package's own time
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What was built. `manifest` rebuilds the same image when given as a lock."""
 
     image: Path
