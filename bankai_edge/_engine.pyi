@@ -1,4 +1,4 @@
-"""The core's model and forward pass (cython_ext/_engine.pyx)."""
+"""The core's model and forward pass (cython_ext/bind/_engine.pyx)."""
 
 from typing import Any, Protocol
 

@@ -3,7 +3,7 @@
     python firmware/scripts/firmware_ram.py ELF
 
 Sizes come from the linked program; those of KV cache and activations from the model's header by the
-rules of cython_ext/core/bk_state.c for one token at a time. What the device itself says to
+rules of cython_ext/core/model/bk_state.c for one token at a time. What the device itself says to
 `bench` (memory, deepest stack) is held against these in tests/firmware/test_firmware_build.py.
 """
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boards_page
+import core_build as core
 import pytest
 from click.testing import CliRunner, Result
 
@@ -35,7 +36,7 @@ from bankai_edge.model.session import BATCH
 from bankai_edge.model.synth import SHAPES as SYNTHETIC
 from bankai_edge.model.weights import open_core, shape_of
 from bankai_edge.shapes import NANO, SHAPES
-from support.compilers import CORE, KERNELS, compiler
+from support.compilers import compiler
 
 WHOLE = [board for board in boards() if board.cpu is not None]
 LINUX = ("aarch64", "qemu-virt", "rpi-zero2w", "rpi3", "rpi4", "rpi5", "x86-64")
@@ -212,7 +213,7 @@ def test_the_plan_is_the_engines_to_the_byte(
 
 
 def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
-    header = KERNELS / "cortex_m" / "bk_lut.h"
+    header = core.HERE / "kernels/cortex_m/bk_lut.h"
     source = tmp_path / "sizes.c"
     source.write_text(
         f'#include "{header}"\n#include <stdio.h>\nint main(void) {{\n'
@@ -224,8 +225,8 @@ def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
         ("mps3-an547", 256),
         ("netduinoplus2", 128),
     ):
-        include = [f"-I{CORE}", f"-I{KERNELS}", f"-DBK_LUT_PANEL={columns}"]
-        subprocess.run([gcc, "-std=c11", *include, str(source), "-o", str(program)], check=True)
+        options = [core.DIALECT, *core.include(), f"-DBK_LUT_PANEL={columns}"]
+        subprocess.run([gcc, *options, str(source), "-o", str(program)], check=True)
         layout = fit.layout_of(find(board))
         sizes = list(map(int, subprocess.check_output([str(program)]).split()))
         assert sizes == [layout.act_bytes(cols) for cols in (128, 768)], board

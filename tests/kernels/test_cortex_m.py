@@ -61,7 +61,7 @@ def test_every_kernel_gives_the_scalar_bits(chip: str, objects: list[Path], tmp_
 def test_one_block_of_tables_at_a_time(chip: str, objects: list[Path], tmp_path: Path) -> None:
     """With half the tables nearly every matrix is wider than they are; -O3 changes no bit."""
     flags = ["-O3", *cross.STRICT, "-DBK_LUT_PANEL=128"]
-    sources = sorted((cross.KERNELS / "cortex_m").glob("*.c"))
+    sources = cross.core.kernels("cortex_m")
     own = [cross.compile_one(cross.CHIPS[chip], source, tmp_path, flags) for source in sources]
     rest = [path for path in objects if path.stem not in {kernel.stem for kernel in own}]
     assert_kernels_agree(chip, own + rest, tmp_path)
@@ -88,7 +88,7 @@ def test_one_hash(chip: str, objects: list[Path], nano_path: Path, tmp_path: Pat
 
 def test_no_vector_float_where_subnormals_count(tools: None) -> None:
     """Helium flushes them, so the compiler may not use it unasked, where it would like to most."""
-    for source in sorted([*cross.CORE.glob("*.c"), *cross.KERNELS.glob("*.c")]):
+    for source in cross.core.SOURCES:
         text = cross.assembly(cross.CHIPS["m55"], source, "-O3")
         assert not re.findall(r"^\s*v\w+\.f32\s+q.*$", text, re.M), source.name
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import core_build as core
 import numpy as np
 import pytest
 from reference import Exact, Gguf, Rope
@@ -20,7 +21,7 @@ from bankai_edge.model import Model, Session
 from bankai_edge.model.gguf_writer import Raw
 from bankai_edge.model.synth import write_model
 from bankai_edge.shapes import ModelShape
-from support.compilers import CORE, KERNELS, STRICT, build, compiler
+from support.compilers import STRICT, build, compiler
 
 TINY = ModelShape("tiny", 2, 128, 256, 2, 1, 64, 333, 256)
 TOKENS = [0, 7, 332, 45, 45, 120, 255, 301]
@@ -196,9 +197,9 @@ def published_yarn(
 def core_rope(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The core's own functions, for positions that no test could reach token by token."""
     library = tmp_path_factory.mktemp("rope") / "rope.so"
-    sources = [CORE / f"bk_{n}.c" for n in ("rope", "math", "gguf", "q1")]
+    sources = [core.find(f"bk_{n}.c") for n in ("rope", "math", "gguf", "q1")]
     build([compiler("gcc", "apt-get install gcc"), *STRICT, "-fno-freestanding", "-O2", "-shared",
-           "-fPIC", *map(str, sources), "-o", str(library), f"-I{KERNELS}"])  # fmt: skip
+           "-fPIC", *map(str, sources), "-o", str(library)])  # fmt: skip
     return ctypes.CDLL(str(library))
 
 

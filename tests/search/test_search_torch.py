@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,6 @@ TorchModel: Any = pytest.importorskip("bankai_edge.search.torch_model").TorchMod
 Tuner: Any = pytest.importorskip("bankai_edge.search.torch_tune").Tuner
 
 SMALL = Sizes(12, 23), Sizes(8, 23), Sizes(8, 23)
-
-
-@pytest.fixture(scope="module")
-def model(nano_path: Path) -> Model:
-    return Model(nano_path, threads=1)
 
 
 @pytest.fixture(scope="module")

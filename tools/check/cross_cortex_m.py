@@ -6,25 +6,25 @@ sources. A program has main(argc, argv), stdio and files through semihosting (te
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CORE, KERNELS, PORT = (ROOT / "cython_ext" / room for room in ("core", "kernels", "port"))
+sys.path.append(str(ROOT / "cython_ext"))
+
+import core_build as core  # noqa: E402
+
 SUPPORT = ROOT / "tests" / "c" / "cortex_m"
 GCC, QEMU = "arm-none-eabi-gcc", "qemu-system-arm"
 PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"  # Debian's names
 FLAGS = [
-    "-mthumb", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-strict-aliasing",
-    "-ffunction-sections", "-fdata-sections", "-mfloat-abi=hard",
-    f"-I{CORE}", f"-I{KERNELS}", f"-I{PORT}", f"-I{ROOT}/tests/c",
+    "-mthumb", core.DIALECT, *core.FLOAT_FLAGS, "-ffunction-sections", "-fdata-sections",
+    "-mfloat-abi=hard", *core.include(), f"-I{core.LINUX}", f"-I{ROOT}/tests/c",
 ]  # fmt: skip
-STRICT = [
-    "-ffreestanding", "-fbuiltin", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror",
-]  # fmt: skip
+STRICT = [*core.FLAGS, *core.WARNINGS, "-Werror"]
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,6 @@ def missing_tool() -> str | None:
     return next((tool for tool in (GCC, QEMU) if shutil.which(tool) is None), None)
 
 
-def zcbor_root() -> Path:
-    """Where zcbor's wheel put its C sources."""
-    spec = importlib.util.find_spec("zcbor")
-    assert spec is not None and spec.origin is not None, "pip install zcbor==0.9.1"
-    return Path(spec.origin).parent
-
-
 def compile_one(chip: Chip, source: Path, out: Path, flags: list[str]) -> Path:
     """Compile one source to an object in `out`; raises CalledProcessError with gcc's words."""
     target = out / f"{source.stem}.o"
@@ -73,21 +66,17 @@ def compile_one(chip: Chip, source: Path, out: Path, flags: list[str]) -> Path:
 
 def assembly(chip: Chip, source: Path, *flags: str) -> str:
     """What the compiler makes of one of the core's sources; its disassembler does not know MVE."""
-    include = ["-isystem", str(zcbor_root() / "include")]
-    command = [GCC, *FLAGS, *chip.flags, *STRICT, "-w", *include, *flags, "-S", str(source)]
+    command = [GCC, *FLAGS, *chip.flags, *STRICT, "-w", *flags, "-S", str(source)]
     return subprocess.check_output([*command, "-o", "-"], text=True)
 
 
 def library(chip: Chip, out: Path, optimise: str = "-O2", *more: str) -> list[Path]:
-    """Objects of the whole core, the kernels for Cortex-M and zcbor; `more` are further flags."""
-    include = ["-isystem", str(zcbor_root() / "include")]
-    rooms = [CORE, KERNELS, KERNELS / "cortex_m"]
-    own = sorted(source for room in rooms for source in room.glob("*.c"))
-    flags = [optimise, *STRICT, *include, *more]
-    objects = [compile_one(chip, source, out, flags) for source in own]
-    for source in sorted((zcbor_root() / "src").glob("zcbor_[cde]*.c")):
-        objects.append(compile_one(chip, source, out, [optimise, "-w", *include]))
-    return objects
+    """Objects of the whole core and the kernels for Cortex-M; `more` are further flags."""
+    flags = [optimise, *STRICT, *more]
+    return [
+        compile_one(chip, source, out, flags)
+        for source in [*core.SOURCES, *core.kernels("cortex_m")]
+    ]
 
 
 def program(chip: Chip, source: Path, objects: list[Path], out: Path, *flags: str) -> Path:
@@ -95,9 +84,8 @@ def program(chip: Chip, source: Path, objects: list[Path], out: Path, *flags: st
     target = out / source.stem
     places = {"code_at": chip.code_at, "data_at": chip.data_at, "data_bytes": chip.data_bytes}
     support = [str(path) for path in sorted(SUPPORT.glob("*.c"))]
-    zcbor = ["-isystem", str(zcbor_root() / "include")]
     subprocess.run(
-        [GCC, *FLAGS, *chip.flags, "-O1", *flags, *zcbor, "-nostartfiles", "--specs=rdimon.specs",
+        [GCC, *FLAGS, *chip.flags, "-O1", *flags, "-nostartfiles", "--specs=rdimon.specs",
          "-T", str(SUPPORT / "chip.ld"), "-Wl,--gc-sections",
          *(f"-Wl,--defsym={name}={value:#x}" for name, value in places.items()),
          str(source), *support, *map(str, objects), "-o", str(target)],

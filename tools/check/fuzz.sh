@@ -12,14 +12,9 @@ seconds=${1:-1800}
 work=${2:-build-fuzz}
 corpus=tests/c/corpus_smp
 clang=${CLANG:-clang}
-zcbor=$("${PYTHON:-python3}" -c 'import importlib.util as u; print(u.find_spec("zcbor").origin)')
-zcbor=$(dirname "$zcbor")
 mkdir -p "$work/found" "$corpus"
-sources=$(sed -n '1s,^// sources: ,,p' tests/c/fuzz_smp.c | tr ' ' '\n' | sed -n 's,^core/,cython_ext/core/,p')
-"$clang" -g -O1 -std=c11 -fno-strict-aliasing -fsanitize=fuzzer,address,undefined \
-    -fno-sanitize-recover=all -Icython_ext/core -isystem "$zcbor/include" tests/c/fuzz_smp.c \
-    $sources "$zcbor"/src/zcbor_common.c "$zcbor"/src/zcbor_decode.c "$zcbor"/src/zcbor_encode.c \
-    -o "$work/fuzz_smp"
+"$clang" -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+    tests/c/fuzz_smp.c $("${PYTHON:-python3}" cython_ext/core_build.py all) -o "$work/fuzz_smp"
 cat > "$work/dictionary" <<'WORDS'
 "\x61d"
 "\x63off"

@@ -1,4 +1,4 @@
-"""Write cython_ext/core/bk_unicode.c: the classes of code points that the pre-tokenizer asks about.
+"""Write core/base/bk_unicode.c: the classes of code points that the pre-tokenizer asks about.
 
     pip install unicodedata2==16.0.0 && python tools/make/unicode_classes.py > …/bk_unicode.c
 

@@ -1,4 +1,4 @@
-/* scalar.c: the kernel that every CPU has: plain C over the file's own layout. */
+/* bk_scalar.c: the kernel that every CPU has: plain C over the file's own layout. */
 #include "bk_act.h"
 #include "bk_kernel.h"
 #include "bk_vector.h"
