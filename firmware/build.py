@@ -33,7 +33,7 @@ def zcbor() -> Path:
 
 def add_model() -> None:
     """Let model.S find the GGUF, and be assembled again when it changes."""
-    model = Path(env.GetProjectOption("custom_model", str(ROOT / "bankai_edge/models/nano.gguf")))
+    model = Path(env.GetProjectOption("custom_model", str(ROOT / "bankai_edge/shipped/nano.gguf")))
     model = model if model.is_absolute() else FIRMWARE / model
     if not model.is_file():
         sys.exit(f"{model} is not there; custom_model in platformio.ini names the GGUF to link.")
@@ -55,7 +55,7 @@ def add_golden() -> None:
     for case in golden["cases"]:
         plain, arith = (c_bytes(bytes.fromhex(case[name])) for name in ("plain", "arith"))
         lines.append(f"    {{{json.dumps(case['prompt'])}, {plain}, {arith}}},")
-    patch = (ROOT / "bankai_edge/models/arith.bkp").read_bytes()
+    patch = (ROOT / "bankai_edge/shipped/arith.bkp").read_bytes()
     lines += [
         "};",
         f"enum {{ N_GOLDEN = {len(golden['cases'])} }};",

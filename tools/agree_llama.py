@@ -1,6 +1,6 @@
 """How near are llama.cpp and this engine? Writes tests/golden/llama_agreement.json.
 
-    python tools/agree_llama.py [--model bankai_edge/models/nano.gguf]
+    python tools/agree_llama.py [--model bankai_edge/shipped/nano.gguf]
 
 On the nano: KL of next-token distributions over held-out text, and greedy answers to held-out
 questions. On two random models, which amplify rounding: the distance of each engine from a float64
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import agreement as a
 
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
+from bankai_edge.shipped import NANO
 
 TEXTS, QUESTIONS = 2, 7  # of every form
 SAMPLE, TOP = 32, 5  # positions, and most likely tokens of each, that the golden file keeps

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from reference import Float64  # type: ignore[import-not-found]  # noqa: E402
-
 from bankai_edge.model import Model, Session  # noqa: E402
 from bankai_edge.model.sampling import Sampler, Sampling  # noqa: E402
 from bankai_edge.model.synth import SynthShape, write_model  # noqa: E402
-from bankai_edge.search.domains import FORMS, items  # noqa: E402
+from bankai_edge.probes.domains import FORMS, items  # noqa: E402
+from support.reference import Float64  # type: ignore[import-not-found]  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden" / "llama_agreement.json"
 LIMIT = 24  # tokens of a greedy answer at most

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from bankai_edge.judge.crew import Reading, Threads
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
-from bankai_edge.search.domains import Item
+from bankai_edge.probes.domains import Item
+from bankai_edge.probes.packs import Pack, Probe, search_packs
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Pack, Probe, search_packs
+from bankai_edge.search.proposals import Focus
 from bankai_edge.search.sites import ROW, as_bytes
-from bankai_edge.search.strategies import Focus
-from bankai_edge.search.workers import Reading, Threads
+from bankai_edge.shipped import NANO
 
 
 def some_probes(model: Model, n: int) -> tuple[Probe, ...]:

@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from bankai_edge.bench import compare
+from bankai_edge.bench import side_by_side
 from bankai_edge.bench.board_report import read
 from bankai_edge.boards import Board, boards, largest_context
 from bankai_edge.boards.expect import expect
@@ -47,15 +47,17 @@ def parts() -> tuple[dict[str, str], str]:
         result for board in known for shape in SHAPES.values() if (result := expect(board, shape))
     ]
     reports = [read(path) for path in sorted(REPORTS.glob("*.json"))]
-    table = markdown_table(compare.HEADER, compare.cells(compare.rows(reports)), compare.ALIGN)
+    table = markdown_table(
+        side_by_side.HEADER, side_by_side.cells(side_by_side.rows(reports)), side_by_side.ALIGN
+    )
     return {
         "boards": overview(known),
         "fits": fits_table(known),
         "expected": expected_table(expected),
         "assumptions": "\n".join(f"* {line}" for line in assumptions(expected)),
         "measured": table,
-        "reports": "\n".join(f"* {remark}" for remark in compare.remarks(reports)),
-    }, compare.picture(reports)
+        "reports": "\n".join(f"* {remark}" for remark in side_by_side.remarks(reports)),
+    }, side_by_side.picture(reports)
 
 
 def renewed(page: str, found: dict[str, str]) -> str:

@@ -32,9 +32,9 @@ from emulator import PACKAGES, Board, check_data, missing_tool
 from bankai_edge.bench.golden import golden
 from bankai_edge.errors import BankaiError
 from bankai_edge.host.client import Client, RefusedError
-from bankai_edge.image import disk
+from bankai_edge.image import partitions
 from bankai_edge.model import Model, Session
-from bankai_edge.models import ARITH, NANO
+from bankai_edge.shipped import ARITH, NANO
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = {"qemu-virt": 30.0, "rpi3": 70.0}  # what issue 7 asks; the limits are these, tripled
@@ -158,7 +158,7 @@ def answer(members: list[bytes], prompt: str = PROMPT) -> str:
 
 def damaged(image: Path, board: str, work: Path, say: Say) -> None:
     """A data partition of noise is made anew, with the image's own patches."""
-    part = disk.read_table(image)[1][3]
+    part = partitions.read_table(image)[1][3]
     noise = random.Random(1)
     with image.open("r+b") as file:
         for at in range(part.start, part.start + part.size, 1 << 20):
@@ -175,7 +175,7 @@ def damaged(image: Path, board: str, work: Path, say: Say) -> None:
 
 def full(image: Path, board: str, work: Path, say: Say) -> None:
     """A full data partition: the agent answers, and a push is refused with a sentence."""
-    part = disk.read_table(image)[1][3]
+    part = partitions.read_table(image)[1][3]
     blocks = work / "data.ext4"
     check_data(image, work)  # leaves a copy with its journal replayed
     filler = work / "filler"
@@ -209,7 +209,9 @@ def kills(image: Path, board: str, work: Path, count: int, say: Say, seed: int =
     The image holds no patches. Each boot checks the state, the weights and an answer.
     """
     sys.path.insert(0, str(ROOT / "tests"))
-    power_cut, endurance = (importlib.import_module(n) for n in ("power_cut", "endurance"))
+    power_cut, endurance = (
+        importlib.import_module(f"support.{n}") for n in ("power_cut", "endurance")
+    )
     rng = random.Random(seed)
     state = power_cut.Ideal()
     allowed = {state}

@@ -32,11 +32,16 @@ SUFFIX = ".abi3.so"
 GLIBC = 28  # minor version: Debian 10 and everything newer
 MACHINE_AARCH64 = 183  # e_machine of an ELF header
 KERNELS = ("neon-lut", "neon-sdot", "neon-popcount", "scalar")
-ONE_CPU_TESTS = ("test_forward", "test_patch_model", "test_gguf", "test_patch")
+ONE_CPU_TESTS = (
+    "core/test_forward",
+    "patch/test_patch_model",
+    "core/test_gguf",
+    "patch/test_patch",
+)
 REFUSAL = """import sys
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
+from bankai_edge.shipped import NANO
 try:
     Model(NANO)
 except UsageError as refusal:
@@ -218,7 +223,7 @@ def test_wheel() -> bool:
             if refused:
                 good &= emulated(cpu, ["-c", REFUSAL], kernel) == 0
             else:
-                golden = [*pytest, "-k", "golden", "tests/test_forward.py"]
+                golden = [*pytest, "-k", "golden", "tests/core/test_forward.py"]
                 good &= emulated(cpu, golden, kernel) == 0
     files = [f"tests/{name}.py" for name in ONE_CPU_TESTS]
     return emulated("cortex-a72", [*pytest, *files]) == 0 and good

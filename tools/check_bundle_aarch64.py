@@ -29,8 +29,8 @@ from pathlib import Path
 import build_aarch64 as arm64
 import cross_aarch64 as cross
 
-from bankai_edge.image.versions import PREFIX, STORE
-from bankai_edge.models import ARITH, NANO
+from bankai_edge.bundle.versions import PREFIX, STORE
+from bankai_edge.shipped import ARITH, NANO
 
 CPU = "cortex-a72"  # a Raspberry Pi 4's
 WORK = arm64.WORK / "bundle"

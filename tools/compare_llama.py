@@ -1,6 +1,6 @@
 """Does llama.cpp say the same? Greedy text of one GGUF in llama.cpp and in another engine.
 
-    python tools/compare_llama.py bankai_edge/models/nano.gguf --engine torch-int8 --n 20
+    python tools/compare_llama.py bankai_edge/shipped/nano.gguf --engine torch-int8 --n 20
 
 Prompts are held-out items of every form, `--n` a form. Token ids of each prompt must agree exactly;
 texts must agree on at least `--least` of the prompts (the exit status says so). llama.cpp quantises
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from nano_eval import Generate, torch_engine
 from nano_model import load_gguf
 
-from bankai_edge.search.domains import FORMS, Item, items
+from bankai_edge.probes.domains import FORMS, Item, items
 
 LIMIT = 24  # tokens generated at most
 

@@ -30,7 +30,7 @@ from bankai_edge.patch import Patch, encode
 from bankai_edge.patch.bind import bind
 
 TABLE = cross.ROOT / "docs" / "cortex_m.json"
-NANO = cross.ROOT / "bankai_edge" / "models" / "nano.gguf"
+NANO = cross.ROOT / "bankai_edge" / "shipped" / "nano.gguf"
 ARITH = NANO.with_name("arith.bkp")
 # rows, columns of nano: q or o, gate or up, down, vocabulary
 SHAPES = ((256, 256), (768, 256), (256, 768), (512, 256))

@@ -17,13 +17,12 @@ import time
 import tty
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from bankai_edge.errors import BankaiError
 from bankai_edge.host.address import Address
 from bankai_edge.host.client import Client
 from bankai_edge.host.transports import open_transport
-from bankai_edge.image import disk
+from bankai_edge.image import partitions
 
 QEMU = "qemu-system-aarch64"
 PACKAGES = "qemu-system-arm mtools e2fsprogs"  # Debian's names
@@ -72,7 +71,7 @@ def _find(tool: str) -> str | None:
 def take_boot_files(image: Path, folder: Path) -> None:
     """Copy what lies in an image's boot partition."""
     folder.mkdir(exist_ok=True)
-    _, parts = disk.read_table(image)
+    _, parts = partitions.read_table(image)
     place = f"{image}@@{parts[0].start}"
     subprocess.run(["mcopy", "-n", "-o", "-i", place, "::*", str(folder)], check=True)
 
@@ -82,12 +81,12 @@ def check_data(image: Path, work: Path) -> str:
 
     Raises BankaiError for damage beyond what a journal is for.
     """
-    part = disk.read_table(image)[1][3]
+    part = partitions.read_table(image)[1][3]
     copy = work / "data.ext4"
     with image.open("rb") as source, copy.open("wb") as target:
         source.seek(part.start)
-        for _ in range(part.size // disk.MIB):
-            piece = source.read(disk.MIB)
+        for _ in range(part.size // partitions.MIB):
+            piece = source.read(partitions.MIB)
             target.seek(len(piece), os.SEEK_CUR) if not any(piece) else target.write(piece)
         target.truncate(part.size)
     e2fsck = _find("e2fsck")
@@ -195,10 +194,5 @@ class Board:
     def __enter__(self) -> Board:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()

@@ -31,26 +31,26 @@ from search_experiments import (
 )
 from synthetic_experiment import run_synthetic, show_synthetic
 
+from bankai_edge.judge import impact, texts
+from bankai_edge.judge.comparison import Judge
+from bankai_edge.judge.evaluate import Change
+from bankai_edge.judge.matrices import Place, matrices, row_scales
+from bankai_edge.judge.stacking import stack_report
+from bankai_edge.judge.statistics import mcnemar, wilson
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
 from bankai_edge.patch import Patch, decode, encode
 from bankai_edge.patch.flips import PROJECTIONS
-from bankai_edge.search import impact, texts
-from bankai_edge.search.compare import Judge
-from bankai_edge.search.domains import FORMS, forms
-from bankai_edge.search.evaluate import Change
-from bankai_edge.search.goals import STRONG
-from bankai_edge.search.impact import Place
-from bankai_edge.search.questions import Question, load
-from bankai_edge.search.stacking import stack_report
-from bankai_edge.search.statistics import mcnemar, wilson
+from bankai_edge.probes.domains import FORMS, forms
+from bankai_edge.probes.goals import STRONG
+from bankai_edge.probes.questions import Question, load
+from bankai_edge.search.proposals import GATE_UP
+from bankai_edge.shipped import NANO
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "experiments"
 PAGE = DOCS / "experiments.md"
 SEEDS = (1, 2, 3)
 ROWS = 64  # as in the paper's comparison of scale-guided and random rows
-GATE_UP = (4, 5)
 Found = dict[str, Any]
 Table = list[list[str]]
 
@@ -131,7 +131,7 @@ def run_scale_guided(model: Model) -> Found:
     judge = Judge(model, load(STRONG, model.tokenizer))
     probes = [q.probe for q in judge.target]
     before = judge.evaluator.scores(probes)
-    scales = {k: v for k, v in impact.row_scales(model).items() if k[1] in GATE_UP}
+    scales = {k: row_scales(v) for k, v in matrices(model).items() if k[1] in GATE_UP}
     places = [(place, row) for place, values in scales.items() for row in range(len(values))]
     weight = np.concatenate(list(scales.values()))
     found: Found = {"items": len(probes), "rows": ROWS, "draws": []}

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import firmware_qemu
 
-from bankai_edge.models import ARITH
 from bankai_edge.patch import bkp
-from bankai_edge.search.domains import Item, forms, items
+from bankai_edge.probes.domains import Item, forms, items
+from bankai_edge.shipped import ARITH
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 BOARDS = {"mps2_an500": "mps2-an500", "netduinoplus2": "netduinoplus2", "mps3_an547": "mps3-an547"}

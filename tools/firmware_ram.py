@@ -4,7 +4,7 @@
 
 Sizes come from the linked program; those of KV cache and activations from the model's header by the
 rules of cython_ext/core/bk_state.c for one token at a time. What the device itself says to
-`bench` (memory, deepest stack) is held against these in tests/test_firmware_build.py.
+`bench` (memory, deepest stack) is held against these in tests/firmware/test_firmware_build.py.
 """
 
 from __future__ import annotations

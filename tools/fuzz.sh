@@ -5,7 +5,7 @@
 #
 # Needs clang with its runtime (Debian: clang libclang-rt-14-dev). The committed corpus,
 # tests/c/corpus_smp, seeds the run; afterwards it is replaced by a minimal set that reaches the
-# same code, unless KEEP_CORPUS is set. tests/test_fuzz_corpus.py replays it with gcc's sanitizers.
+# same code, unless KEEP_CORPUS is set. tests/core/test_fuzz_corpus.py replays it with gcc's sanitizers.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-1800}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bankai_edge.model import Model, Session
-from bankai_edge.models import ARITH, NANO
+from bankai_edge.shipped import ARITH, NANO
 
 PROMPTS = ["17+25=", "compute 4+44:", "turn on the kitchen light", "temp=87 limit=80"]
 

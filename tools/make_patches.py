@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from bankai_edge.errors import BankaiError
+from bankai_edge.judge.evaluate import Evaluator
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
 from bankai_edge.patch.bkp import encode
-from bankai_edge.search.evaluate import Evaluator
+from bankai_edge.probes.packs import judge_pack
 from bankai_edge.search.job import Job, Result, search
-from bankai_edge.search.probes import judge_pack
+from bankai_edge.shipped import NANO
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
     pip install unicodedata2==16.0.0 && python tools/make_unicode.py > cython_ext/core/bk_unicode.c
 
 Unicode 16.0 because that is what the reference (`tokenizers` 0.23, on Oniguruma) has: with it, the
-classes of all 1,112,064 code points are equal; tests/test_tokenizer.py repeats that comparison.
+classes of all 1,112,064 code points are equal; tests/core/test_tokenizer.py repeats that
+comparison.
 """
 
 from __future__ import annotations

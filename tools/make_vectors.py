@@ -4,10 +4,10 @@
 
 framing.json holds streams of serial bytes and what is to be found in them. Each other file is one
 conversation with a device that starts with an empty store; its requests are sent
-in order, and every answer has to be the one recorded. tests/test_link_vectors.py replays them
-against the core's server, and a firmware can be held against the same files. The device behind
-the recorded answers is tests/link_device.py: it takes any bytes for a patch but those that begin
-with WRONG, and answers fixed values where a real one would measure. An exchange whose answer
+in order, and every answer has to be the one recorded. tests/link/test_link_vectors.py replays
+them against the core's server, and a firmware can be held against the same files. The device behind
+the recorded answers is tests/support/link_device.py: it takes any bytes for a patch but those that
+begin with WRONG, and answers fixed values where a real one would measure. An exchange whose answer
 depends on such values is marked "device": its keys are fixed, its values are not.
 """
 
@@ -280,7 +280,7 @@ CONVERSATIONS = {
 def conversation(name: str) -> dict[str, Any]:
     """One file's content, recorded from the core's server."""
     sys.path.insert(0, str(ROOT / "tests"))
-    device = importlib.import_module("link_device").MemoryDevice()
+    device = importlib.import_module("support.link_device").MemoryDevice()
     from bankai_edge._link import SmpServer
 
     server = SmpServer(device, BUF_SIZE)

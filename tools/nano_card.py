@@ -1,6 +1,6 @@
 """Writes the nano's model card: nano.md for people, nano.json (the same numbers) for programs.
 
-    python tools/nano_card.py nano.gguf --run nano.run.json --out bankai_edge/models
+    python tools/nano_card.py nano.gguf --run nano.run.json --out bankai_edge/shipped
 
 Measures everything it prints: accuracy of every form with exact and with int8 activations,
 agreement with llama.cpp, file size, mismatches of separate and joined encoding.
@@ -24,7 +24,7 @@ from nano_eval import evaluate, torch_engine
 from nano_gguf import read_gguf
 from nano_model import load_gguf, merges_of, save_gguf
 
-from bankai_edge.search.domains import FORMS, items
+from bankai_edge.probes.domains import FORMS, items
 
 
 def joined_mismatches(path: Path, n: int) -> tuple[int, int, int]:
@@ -106,7 +106,7 @@ gradient norm clipped at 1; 20 steps of warm-up, constant, linear to 0 over the 
 64 tokens hold several documents behind a block-diagonal mask, 32 rows a step; answer tokens weigh
 1, prompt tokens 0.1.
 
-Data: `bankai_edge/search/domains.py` makes all of it. SHA-256 of an item's meaning (`add|17|25`,
+Data: `bankai_edge/probes/domains.py` makes all of it. SHA-256 of an item's meaning (`add|17|25`,
 not its phrasing) puts it into train, probe or held-out (80/10/10); probe and held-out items are
 never trained on in any phrasing. A held-out product such as 7·8 may have its mirror 8·7 in train.
 Facts are different by nature: each has eight phrasings, of which six are trained, one is a probe

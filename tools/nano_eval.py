@@ -1,6 +1,6 @@
 """Accuracy of the nano model per form: greedy exact match on held-out (or probe) items.
 
-    python tools/nano_eval.py bankai_edge/models/nano.gguf --n 500 --int8
+    python tools/nano_eval.py bankai_edge/shipped/nano.gguf --n 500 --int8
 
 `evaluate` takes any function from prompts to texts, so that other engines are judged by
 the same rule.
@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # a built package 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from nano_model import greedy, load_gguf
 
-from bankai_edge.search.domains import FORMS, Form, items
+from bankai_edge.probes.domains import FORMS, Form, items
 
 Generate = Callable[[list[str]], list[str]]
 

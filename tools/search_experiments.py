@@ -7,15 +7,16 @@ import sys
 from dataclasses import asdict, replace
 from typing import Any
 
+from bankai_edge.judge.evaluate import Change, Evaluator
 from bankai_edge.model import Model
-from bankai_edge.models import NANO
 from bankai_edge.patch import encode
-from bankai_edge.search import goals
-from bankai_edge.search.domains import FORMS
-from bankai_edge.search.evaluate import Change, Evaluator
+from bankai_edge.probes import goals
+from bankai_edge.probes.domains import FORMS
+from bankai_edge.probes.packs import JUDGE, Sizes
 from bankai_edge.search.job import Job, search
-from bankai_edge.search.probes import JUDGE, Sizes
+from bankai_edge.search.proposals import GATE_UP
 from bankai_edge.search.sites import as_bytes
+from bankai_edge.shipped import NANO
 
 FORM = "nano:add_question"
 SEEDS = (1, 2, 3)
@@ -23,7 +24,7 @@ BYTES = 300
 EVALUATIONS = 40  # exact ones on the search pack, for every way alike
 CONTROLS = 460
 CHOOSE = Sizes(250, 4000)  # the validation pack
-ATTENTION, GATE_UP = (0, 1, 2, 3), (4, 5)
+ATTENTION = (0, 1, 2, 3)
 Found = dict[str, Any]
 
 BASE = Job(

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from bench_search import some_probes
 
+from bankai_edge.judge.crew import Reading, Threads
+from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
+from bankai_edge.probes.packs import Pack
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Pack
-from bankai_edge.search.reading import Scores
+from bankai_edge.search.proposals import Focus
 from bankai_edge.search.sites import Site, as_bytes, lowest_layer
-from bankai_edge.search.strategies import Focus
-from bankai_edge.search.workers import Reading, Threads
 
 SHAPE = "bonsai-1.7b"
 PROBES, EVALUATIONS = 60, 50

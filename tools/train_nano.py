@@ -27,7 +27,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # a built package 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from nano_model import EOS, SPECIALS, Config, NanoModel, greedy, make_tokenizer, save_gguf
 
-from bankai_edge.search.domains import forms, items, training_documents
+from bankai_edge.probes.domains import forms, items, training_documents
 
 ROW = 64  # tokens a packed row
 BATCH = 32  # rows a step

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bankai_edge._link import crc32c
-from bankai_edge.agent.disk import Disk
+from bankai_edge.durable import Disk
 
 VERSION = 2
 SLOTS = ("journal.0", "journal.1")

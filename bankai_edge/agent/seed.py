@@ -22,6 +22,7 @@ from typing import Protocol
 from bankai_edge._link import DeviceError
 from bankai_edge.agent.journal import Journal
 from bankai_edge.agent.refusals import error_text
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch import files
 from bankai_edge.patch.bkp import decode
@@ -120,7 +121,7 @@ class Seeding:
         os.sync()  # the keys' files, too, before the record that says they are there
         text = json.dumps({"keys": seed.keys, "patches": seed.patches}, indent=1, sort_keys=True)
         with self._told():
-            files.write(self._store / RECORD, text.encode() + b"\n")
+            write_atomically(self._store / RECORD, text.encode() + b"\n")
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

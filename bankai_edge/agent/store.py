@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bankai_edge.agent.disk import Disk
 from bankai_edge.agent.journal import Journal, JournalFile, Stored
 from bankai_edge.agent.limits import Quota
+from bankai_edge.durable import Disk
 from bankai_edge.errors import BankaiError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")

@@ -11,16 +11,16 @@ from typing import Any
 
 from bankai_edge import __version__
 from bankai_edge.bench.machine import Machine
-from bankai_edge.bench.report import Report
+from bankai_edge.bench.measurements import Measurements
 from bankai_edge.errors import BankaiError, IncompatibleError
 
 VERSION, KIND = 1, "board-report"
 
 
-def as_fields(report: Report, now: datetime | None = None) -> dict[str, Any]:
+def as_fields(found: Measurements, now: datetime | None = None) -> dict[str, Any]:
     """What the file holds: board, model, kernel, figures with spread, conditions."""
-    whole = report.as_json()
-    here = report.machine
+    whole = found.as_json()
+    here = found.machine
     return {
         "version": VERSION,
         "kind": KIND,
@@ -33,7 +33,7 @@ def as_fields(report: Report, now: datetime | None = None) -> dict[str, Any]:
             "memory_bytes": here.memory_bytes,
         },
         "model": whole["model"],
-        "kernel": report.model.kernel,
+        "kernel": found.model.kernel,
         **{
             key: whole[key] for key in ("tests", "bandwidth", "switches", "first_token_s", "memory")
         },
@@ -41,9 +41,9 @@ def as_fields(report: Report, now: datetime | None = None) -> dict[str, Any]:
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "python": platform.python_version(),
             "before": _look(here),
-            "after": _look(report.after) if report.after else None,
-            "warnings": report.warnings,
-            "notes": report.notes,
+            "after": _look(found.after) if found.after else None,
+            "warnings": found.warnings,
+            "notes": found.notes,
         },
     }
 
@@ -53,13 +53,13 @@ def _look(machine: Machine) -> dict[str, Any]:
     return {key: getattr(machine, key) for key in keys}
 
 
-def write(path: Path, report: Report) -> None:
+def write(path: Path, found: Measurements) -> None:
     """Write the file.
 
     Raises:
         BankaiError: the place cannot be written.
     """
-    text = json.dumps(as_fields(report), indent=1, ensure_ascii=False)
+    text = json.dumps(as_fields(found), indent=1, ensure_ascii=False)
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:

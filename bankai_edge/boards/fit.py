@@ -1,7 +1,7 @@
 """Does a model fit on a board: the core's own memory plan, computed from the shape alone.
 
 The sizes are those of bk_state.c (`lay_out`) and of each kernel's `packed_bytes` and `act_bytes`;
-tests/test_boards.py compares them with what the engine says, to the byte.
+tests/boards/test_boards.py compares them with what the engine says, to the byte.
 """
 
 from __future__ import annotations

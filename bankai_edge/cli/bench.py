@@ -12,7 +12,7 @@ from bankai_edge.cli.output import json_option, markdown_table, print_json, say
 from bankai_edge.errors import BankaiError
 
 if TYPE_CHECKING:
-    from bankai_edge.bench.report import Report
+    from bankai_edge.bench.measurements import Measurements
 
 
 def _counts(
@@ -72,29 +72,29 @@ def bench(
     if where.devices:
         _of_device(where, as_json)
         return
-    from bankai_edge.bench.report import measure
-    from bankai_edge.bench.svg import picture
-    from bankai_edge.models import NANO
+    from bankai_edge.bench.measurements import measure
+    from bankai_edge.bench.picture import picture
+    from bankai_edge.shipped import NANO
 
     path = model_path or NANO
-    report = measure(
+    found = measure(
         path, threads or _default_threads(path), every_kernel=kernels, budget=seconds,
         say=lambda what: say(f"… {what}"),
     )  # fmt: skip
     if svg:
         try:
-            svg.write_text(picture(report), encoding="utf-8")
+            svg.write_text(picture(found), encoding="utf-8")
         except OSError as error:
             raise BankaiError(f"{svg} cannot be written ({error.strerror})") from error
     if board_report:
         from bankai_edge.bench import board_report as files
 
-        files.write(board_report, report)
+        files.write(board_report, found)
         say(f"{board_report}: written; compare with: bankai-edge bench compare FILE FILE …")
     if as_json:
-        print_json("bench", report.as_json())
+        print_json("bench", found.as_json())
     else:
-        _print(report, every_kernel=kernels)
+        _print(found, every_kernel=kernels)
 
 
 @bench.command()
@@ -109,7 +109,7 @@ def compare(files: tuple[Path, ...], svg: Path | None, as_json: bool) -> None:
     "of first" is over the first file's figure for the same model, test and threads; "of computed"
     over what bankai-edge boards expect computes for that board.
     """
-    from bankai_edge.bench import compare as side_by_side
+    from bankai_edge.bench import side_by_side
     from bankai_edge.bench.board_report import read
 
     reports = [read(path) for path in files]
@@ -148,21 +148,21 @@ def _default_threads(path: Path) -> tuple[int, ...]:
     return tuple(sorted({1, choose_threads(None, size)}))
 
 
-def _print(report: Report, *, every_kernel: bool) -> None:
-    _print_tests(report)
-    _print_switches(report)
-    _print_rest(report)
-    _print_bandwidth(report)
-    _print_products(report)
+def _print(found: Measurements, *, every_kernel: bool) -> None:
+    _print_tests(found)
+    _print_switches(found)
+    _print_rest(found)
+    _print_bandwidth(found)
+    _print_products(found)
     if every_kernel:
         _table(
             ["kernel", "family", "runs here", "needs"],
-            [[k.name, k.family, "yes" if k.runs else "no", k.needs] for k in report.kernels],
+            [[k.name, k.family, "yes" if k.runs else "no", k.needs] for k in found.kernels],
             "<<<<",
         )
-    for warning in report.warnings:
+    for warning in found.warnings:
         click.echo(f"warning: {warning}")
-    for note in report.notes:
+    for note in found.notes:
         click.echo(f"note: {note}")
 
 
@@ -182,12 +182,12 @@ def _size(n: float) -> str:
     return f"{n / 1024:.0f} KiB"
 
 
-def _print_tests(report: Report) -> None:
-    m = report.model
+def _print_tests(found: Measurements) -> None:
+    m = found.model
     rows = []
-    for t in report.tokens:
+    for t in found.tokens:
         steps = t.per_token or t.seconds
-        share = f"{report.read_share(t):.0%}" if t.per_token else ""
+        share = f"{found.read_share(t):.0%}" if t.per_token else ""
         rows.append([
             m.name, _size(m.file_bytes), _count(m.weights), m.kernel, str(t.threads), t.test,
             f"{t.per_s:.2f} ± {t.spread:.2f}", f"{steps.p50 * 1e3:.2f}",
@@ -198,30 +198,30 @@ def _print_tests(report: Report) -> None:
     _table(header, rows, "<>><>>>>>>")
 
 
-def _print_switches(report: Report) -> None:
+def _print_switches(found: Measurements) -> None:
     rows = [
         [
             s.what, str(s.rows), f"{s.switch.p50 * 1e6:.1f}",
             f"{s.switch.quantile(0.99) * 1e6:.1f}",
             "" if s.slowdown is None else f"{(s.slowdown - 1) * 100:+.1f} %",
         ]
-        for s in report.switches
+        for s in found.switches
     ]  # fmt: skip
     _table(["patch switch", "rows", "p50 µs", "p99 µs", "time per token"], rows, "<>>>>")
 
 
-def _print_rest(report: Report) -> None:
-    if report.first_token:
+def _print_rest(found: Measurements) -> None:
+    if found.first_token:
         click.echo(
-            f"first token from a cold start: {report.first_token.p50:.2f} s "
-            f"(of it {report.model.load_s:.2f} s to load the model)"
+            f"first token from a cold start: {found.first_token.p50:.2f} s "
+            f"(of it {found.model.load_s:.2f} s to load the model)"
         )
-    if report.memory:
+    if found.memory:
         click.echo(
-            f"memory: weights {_size(report.memory.weights)}, beside them "
-            f"{_size(report.over_weights_bytes)} at a context of {report.memory_ctx} tokens"
+            f"memory: weights {_size(found.memory.weights)}, beside them "
+            f"{_size(found.over_weights_bytes)} at a context of {found.memory_ctx} tokens"
         )
-    m = report.machine
+    m = found.machine
     clock = f", {m.mhz:.0f} of {m.mhz_max:.0f} MHz" if m.mhz and m.mhz_max else ""
     heat = f", {m.celsius:.0f} °C" if m.celsius is not None else ""
     board = f" (board {m.board})" if m.board else ""
@@ -229,24 +229,24 @@ def _print_rest(report: Report) -> None:
     click.echo()
 
 
-def _print_bandwidth(report: Report) -> None:
-    threads = sorted({r.threads for r in report.bandwidth})
-    speeds = {(r.n_bytes, r.threads): f"{r.bytes_per_s / 1e9:.1f}" for r in report.bandwidth}
+def _print_bandwidth(found: Measurements) -> None:
+    threads = sorted({r.threads for r in found.bandwidth})
+    speeds = {(r.n_bytes, r.threads): f"{r.bytes_per_s / 1e9:.1f}" for r in found.bandwidth}
     rows = [
         [_size(n), *(speeds.get((n, t), "") for t in threads)]
-        for n in sorted({r.n_bytes for r in report.bandwidth})
+        for n in sorted({r.n_bytes for r in found.bandwidth})
     ]
     header = ["read GB/s", *(f"{t} thread{'s' if t > 1 else ''}" for t in threads)]
     _table(header, rows, ">" + ">" * len(threads))
 
 
-def _print_products(report: Report) -> None:
+def _print_products(found: Measurements) -> None:
     rows = [
         [
             p.kernel, str(p.threads), f"{p.rows} x {p.cols}", f"{p.bytes_per_s / 1e9:.2f}",
             f"{p.read_share:.0%}", f"{p.macs_per_s / 1e9:.0f}" if p.macs_per_s else "",
         ]
-        for p in report.products
+        for p in found.products
     ]  # fmt: skip
     header = ["product", "threads", "shape", "GB/s", "of read bandwidth", "64 vectors: GMAC/s"]
     _table(header, rows, "<>>>>>")

@@ -64,7 +64,7 @@ def chat(
     """
     from bankai_edge.model import Model, Session
     from bankai_edge.model.chat import Chat
-    from bankai_edge.models import NANO
+    from bankai_edge.shipped import NANO
 
     sampler = sampler_of(**sampling)
     session = Session(Model(model_path or NANO), ctx=ctx)

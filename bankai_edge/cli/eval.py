@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from bankai_edge.judge.html_report import Page
+    from bankai_edge.judge.impact import Cell, Point
     from bankai_edge.model import Model
-    from bankai_edge.search.impact import Cell, Point
-    from bankai_edge.search.report import Page
 
 _IN = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -79,11 +80,12 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Judge a model with and without patches on questions that no search has seen."""
+    from bankai_edge.judge import html_report, impact, texts
+    from bankai_edge.judge.comparison import Comparison, Judge
     from bankai_edge.model import Model, Session
-    from bankai_edge.models import NANO
     from bankai_edge.patch import decode, files
-    from bankai_edge.search import impact, questions, report, texts
-    from bankai_edge.search.compare import Comparison, Judge
+    from bankai_edge.probes import questions
+    from bankai_edge.shipped import NANO
 
     model = Model(model_path or NANO, threads=1)
     data = [files.read_bytes(path) for path in patches]
@@ -118,9 +120,11 @@ def evaluate(
     for path, one in zip(patches, data, strict=True):
         patch = decode(one)
         lines.append(f"{patch.name} ({path.name}): {patch.n_flips} flips, {len(one)} bytes")
-    page = report.Page(model.name, model.id.hex(), model.shape.layers, lines, found, cells, points)
+    page = html_report.Page(
+        model.name, model.id.hex(), model.shape.layers, lines, found, cells, points
+    )
     if html_path:
-        files.write(html_path, report.html(page).encode())
+        write_atomically(html_path, html_report.html(page).encode())
         say(f"Wrote {html_path}")
     if as_json:
         print_json("eval", _json(page, model, [str(path) for path in patches]))
@@ -129,7 +133,7 @@ def evaluate(
 
 
 def _json(page: Page, model: Model, patches: list[str]) -> dict[str, Any]:
-    from bankai_edge.search.impact import cell_json, point_json
+    from bankai_edge.judge.impact import cell_json, point_json
 
     return {
         "model": {"name": model.name, "id": model.id.hex(), "kernel": model.core.kernel},
@@ -141,7 +145,7 @@ def _json(page: Page, model: Model, patches: list[str]) -> dict[str, Any]:
 
 
 def _print(page: Page) -> None:
-    from bankai_edge.search.report import HEADER, rows_of
+    from bankai_edge.judge.html_report import HEADER, rows_of
 
     for line in page.patches or ["no patch: base against itself"]:
         click.echo(line)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bankai_edge.cli.arguments import FILE
 from bankai_edge.cli.output import json_option, print_json, say
 
 _ROOT = click.option(
@@ -18,11 +19,11 @@ _ROOT = click.option(
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @_ROOT
 @click.option(
     "--key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="KEY.pub",
     help="The key that must have signed it. Default: those of the version that runs, if any.",
 )
@@ -33,9 +34,9 @@ def install(file: Path, root: Path, key: Path | None, as_json: bool) -> None:
     Nothing is changed before every check has passed; a power cut leaves the old version or the new
     one; the patches and keys on the device stay.
     """
-    from bankai_edge.image import install as installing
-    from bankai_edge.image.bootstrap import done, read_key
-    from bankai_edge.image.container import Bundle
+    from bankai_edge.bundle import install as installing
+    from bankai_edge.bundle.bootstrap import done, read_key
+    from bankai_edge.bundle.container import Bundle
 
     with Bundle(file) as bundle:
         wanted = read_key(key) if key else None
@@ -52,8 +53,8 @@ def install(file: Path, root: Path, key: Path | None, as_json: bool) -> None:
 @json_option
 def rollback(root: Path, as_json: bool) -> None:
     """Return to the version that ran before; once more returns to this one."""
-    from bankai_edge.image import install as installing
-    from bankai_edge.image.bootstrap import done
+    from bankai_edge.bundle import install as installing
+    from bankai_edge.bundle.bootstrap import done
 
     installed = installing.rollback(root, note=say)
     if as_json:

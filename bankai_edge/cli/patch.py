@@ -11,6 +11,7 @@ import click
 
 from bankai_edge.cli import patch_sets
 from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import IncompatibleError, SignatureError
 from bankai_edge.patch import Patch, bankai_json, encode, files
 from bankai_edge.patch import sign as signing
@@ -77,7 +78,7 @@ def export(file: Path, output: Path, as_json: bool) -> None:
     exported = files.read(file)
     document = _plain(bankai_json.dump(exported))
     text = json.dumps(document, indent=2, ensure_ascii=False)
-    files.write(output, text.encode() + b"\n")
+    write_atomically(output, text.encode() + b"\n")
     if as_json:
         print_json("export", {"file": str(output), "name": exported.name})
     say(f"Wrote {output}: {_count(exported)}")
@@ -120,7 +121,7 @@ def sign(file: Path, key: str, output: Path, sequence: int | None, as_json: bool
     if sequence is not None:
         signed = replace(signed, sequence=sequence)
     data = signing.sign(encode(signed), private_key)
-    files.write(output, data)
+    write_atomically(output, data)
     public_key = private_key.public_key().public_bytes_raw()
     if as_json:
         fields = {"file": str(output), "bytes": len(data), "signed_by": public_key.hex()}
@@ -180,7 +181,7 @@ def _bound(unbound: Patch, model: Path) -> Patch:
 
 def _write(written: Patch, output: Path, as_json: bool) -> None:
     data = encode(written)
-    files.write(output, data)
+    write_atomically(output, data)
     if as_json:
         print_json("patch", {"file": str(output), "bytes": len(data), **_fields(written)})
     model = f"bound to model {short_id(written.model_id)}" if written.model_id else _UNBOUND

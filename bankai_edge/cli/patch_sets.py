@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import UsageError
 from bankai_edge.patch import Patch, algebra, encode, files
 from bankai_edge.patch.bind import bind
 from bankai_edge.patch.flips import PROJECTIONS
 
 if TYPE_CHECKING:
-    from bankai_edge.search.stacking import StackReport
+    from bankai_edge.judge.stacking import StackReport
 
 _IN = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -72,7 +73,7 @@ def compose(
             bind(part, loaded)  # checks those that are bound
         whole = bind(whole, loaded)
     data = encode(whole)
-    files.write(output, data)
+    write_atomically(output, data)
     given = sum(part.n_flips for part in parts)
     if as_json:
         print_json("compose", {
@@ -111,9 +112,9 @@ def stack_report(
     overlaps = [_overlap(a, b) for a, b in combinations(parts, 2)]
     report = None
     if probes:
+        from bankai_edge.judge.stacking import stack_report as measure
         from bankai_edge.model import Model
-        from bankai_edge.models import NANO
-        from bankai_edge.search.stacking import stack_report as measure
+        from bankai_edge.shipped import NANO
 
         model = Model(model_path or NANO, threads=1)
         for part in parts:

@@ -46,7 +46,7 @@ def run(
 ) -> None:
     """Continue a text; the likeliest token each time, unless --temperature says else."""
     from bankai_edge.model import Model, Session
-    from bankai_edge.models import NANO
+    from bankai_edge.shipped import NANO
 
     sampler = sampler_of(**sampling)
     in_place = mode == "in-place"

@@ -5,26 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import click
 
+from bankai_edge._facts import NAME_RULE, name_ok
 from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, UsageError
+from bankai_edge.judge.reading import METRICS
+from bankai_edge.model.kernels import choose_threads
+from bankai_edge.patch.bkp import encode
+from bankai_edge.patch.flips import PROJECTIONS
+from bankai_edge.search.job import DEFAULT, Checkpoint, Job, Result
+from bankai_edge.search.job import search as run
+from bankai_edge.search.sites import GRANULARITIES
+from bankai_edge.search.strategies.table import STRATEGIES
+from bankai_edge.shipped import NANO
 
-if TYPE_CHECKING:
-    from bankai_edge.search.job import Job, Result
-
-_STRATEGIES = ["gradient", "scale", "random", "tune", "joint"]
-_PROJECTIONS = ["q", "k", "v", "o", "gate", "up", "down"]
+_PROJECTIONS = [name.removesuffix("_proj") for name in PROJECTIONS]
+_ROW_LIKE = " and ".join(s.name for s in STRATEGIES.values() if s.granularity == "row")
 
 
 @click.command()
-@click.option(
-    "-m", "--model", "model_path", type=click.Path(path_type=Path),
-    help="The GGUF to patch (default: the nano model that ships with the package).",
-)  # fmt: skip
+@click.option("-m", "--model", "model_path", type=click.Path(path_type=Path),
+              help="The GGUF to patch (default: the nano model of the package).")  # fmt: skip
 @click.option(
     "--target", "targets", multiple=True, required=True, metavar="PROBES",
     help="Probes to teach: a JSON file, nano:FORM, or general:math, code, knowledge, calculus.",
@@ -36,28 +43,29 @@ _PROJECTIONS = ["q", "k", "v", "o", "gate", "up", "down"]
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path),
               help="The .bkp to write.")  # fmt: skip
 @click.option("--name", help="The patch's name; otherwise the file's.")
-@click.option("--budget-bytes", type=click.IntRange(64), default=1024, show_default=True,
+@click.option("--budget-bytes", type=click.IntRange(64), show_default=True,
+              default=Job.budget_bytes,
               help="The finished file is never larger.")  # fmt: skip
-@click.option("--strategy", type=click.Choice(_STRATEGIES), default="gradient",
+@click.option("--strategy", type=click.Choice(list(STRATEGIES)), default=DEFAULT,
               show_default=True, help="How flips are proposed; see docs/search.md.")  # fmt: skip
-@click.option("--granularity", type=click.Choice(["row", "group", "bit"]),
-              help="What is flipped [default: row for scale and random, else bit].")  # fmt: skip
+@click.option("--granularity", type=click.Choice(GRANULARITIES),
+              help=f"What is flipped [default: row for {_ROW_LIKE}, else bit].")  # fmt: skip
 @click.option("--projection", "projections", multiple=True, type=click.Choice(_PROJECTIONS),
               help="Where flips may lie; may repeat.")  # fmt: skip
-@click.option("--metric", type=click.Choice(["seq_logprob", "token_gap"]), default="seq_logprob",
+@click.option("--metric", type=click.Choice(METRICS), default=Job.metric,
               show_default=True, help="What is raised; results are greedy text.")  # fmt: skip
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0,
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=Job.minutes,
               show_default=True, help="Time for the search.")  # fmt: skip
 @click.option("--evaluations", type=click.IntRange(1), help="Exact evaluations at most.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True,
+@click.option("--seed", type=click.IntRange(0), default=Job.seed, show_default=True,
               help="The same seed makes the same decisions.")  # fmt: skip
-@click.option("--control-weight", type=float, default=20.0, show_default=True,
+@click.option("--control-weight", type=float, default=Job.control_weight, show_default=True,
               help="λ: what harm to controls costs.")  # fmt: skip
-@click.option("--margin", type=float, default=3.0, show_default=True,
+@click.option("--margin", type=float, default=Job.margin, show_default=True,
               help="τ: the margin that controls shall keep.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on where an interrupted search stopped.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of this process.")
-@click.option("--workers", type=click.IntRange(0), default=0, metavar="N",
+@click.option("--workers", type=click.IntRange(0), default=Job.workers, metavar="N",
               help="Evaluate in N processes instead of threads.")  # fmt: skip
 @click.option("--scheduler", metavar="URL", help="Evaluate on a Dask cluster: tcp://host:port.")
 @click.option("--device", default="cpu", show_default=True, help="PyTorch device of gradients.")
@@ -73,11 +81,6 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
     what is reported is greedy text on held-out probes. Ctrl-C keeps the best patch so far.
     Exit code 1: no patch found that helps held-out; nothing is written.
     """
-    from bankai_edge.patch import files
-    from bankai_edge.patch.bkp import encode
-    from bankai_edge.search.job import Checkpoint
-    from bankai_edge.search.job import search as run
-
     job = _job(model_path, name or output.stem, options)
     state = Checkpoint(output.with_name(output.name + ".search.json"))
     with _log(log_path, append=resume) as log, _progress() as show:
@@ -90,7 +93,7 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
 
         result = run(job, watch, state, resume)
     if result.patch is not None and result.helps:
-        files.write(output, encode(result.patch))
+        write_atomically(output, encode(result.patch))
     if as_json:
         print_json("search", _fields(job, output, result))
     if result.found.interrupted:
@@ -106,14 +109,8 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
 
 
 def _job(model_path: Path | None, name: str, options: dict[str, Any]) -> Job:
-    from bankai_edge.model.kernels import choose_threads
-    from bankai_edge.models import NANO
-    from bankai_edge.patch.bkp import NAME
-    from bankai_edge.search.job import Job
-
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no patch name", expected="1 to 32 of a-z 0-9 . _ -",
-                         next_step="Give --name")  # fmt: skip
+    if not name_ok(name):
+        raise UsageError(f"{name!r} is no patch name", expected=NAME_RULE, next_step="Give --name")
     projections = tuple(_PROJECTIONS.index(p) for p in options.pop("projections"))
     options["threads"] = options["threads"] or choose_threads(None, 1 << 30)
     return Job(model_path or NANO, name=name, projections=projections or None, **options)
@@ -197,10 +194,6 @@ def _report(output: Path, result: Result, tell: Callable[[str], None]) -> None:
 
 
 def _fields(job: Job, output: Path, result: Result) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from bankai_edge.patch.bkp import encode
-
     found = result.found
     written = result.patch is not None and result.helps
     return {

@@ -1,1 +1,1 @@
-"""Bundles and images: everything that a device needs, in one file, for offline places."""
+"""Images: everything that a board needs to start, on one SD card."""

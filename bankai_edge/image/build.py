@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bankai_edge.errors import UsageError
-from bankai_edge.image import boot, disk, packages, rootfs
+from bankai_edge.image import boot, packages, partitions, rootfs
 from bankai_edge.image.packages import Cache
 from bankai_edge.image.programs import require, versions
 from bankai_edge.image.recipes import FIRMWARE, Recipe
@@ -82,7 +82,7 @@ def build(order: Order, cache: Cache, step: Callable[[str], None] = lambda name:
     check_order(order)
     folder = order.out.absolute().parent
     model_bytes = order.model.stat().st_size
-    disk.check_space(folder, WORK_BYTES + 3 * model_bytes)
+    partitions.check_space(folder, WORK_BYTES + 3 * model_bytes)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".bankai-image-") as name:
         return _build(order, cache, step, Path(name))
 
@@ -131,14 +131,14 @@ def _build(order: Order, cache: Cache, step: Callable[[str], None], work: Path) 
 
     step("compressed root")
     root_image = work / "root.erofs"
-    disk.make_erofs(root, root_image, when, compressed=True)
+    partitions.make_erofs(root, root_image, when, compressed=True)
 
     step("model")
     model_image = work / "model.erofs"
     (work / "model").mkdir()
     shutil.copyfile(order.model, work / "model" / MODEL_NAME)
     rootfs.settle(work / "model", when)
-    disk.make_erofs(work / "model", model_image, when, compressed=False)
+    partitions.make_erofs(work / "model", model_image, when, compressed=False)
 
     step("boot partition")
     hashes = [packages.sha256(path) for path in (root_image, model_image)]
@@ -148,14 +148,14 @@ def _build(order: Order, cache: Cache, step: Callable[[str], None], work: Path) 
     busybox = (root / "usr/bin/busybox").read_bytes()
     boot.write_boot(files, recipe, kernel, busybox, firmware, signature)
     boot_image = work / "boot.fat"
-    disk.make_fat(files, boot_image, when)
+    partitions.make_fat(files, boot_image, when)
 
     step("disk")
     images = (boot_image, root_image, model_image)
     boot_bytes, root_bytes, model_bytes = (path.stat().st_size for path in images)
-    parts = disk.layout(boot_bytes, root_bytes, model_bytes, order.data_bytes)
+    parts = partitions.layout(boot_bytes, root_bytes, model_bytes, order.data_bytes)
     whole = work / "disk"
-    disk.assemble(whole, parts, images, signature)
+    partitions.assemble(whole, parts, images, signature)
     report = Report(
         order.out,
         packages.sha256(whole),
@@ -198,7 +198,7 @@ def _add_state(order: Order, folder: Path) -> None:
             shutil.copyfile(key, folder / "keys" / key.name)
 
 
-def _filled(part: disk.Partition, boot_files: Path) -> int:
+def _filled(part: partitions.Partition, boot_files: Path) -> int:
     if part.name == "boot":
         return rootfs.size_bytes(boot_files.iterdir())
     return part.used

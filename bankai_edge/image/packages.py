@@ -19,9 +19,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from bankai_edge.bundle.wheels import wheel_file
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.programs import find, run, versions
-from bankai_edge.image.wheels import wheel_file
 
 ARCHITECTURE = "arm64"
 SUITE = "bookworm"  # Debian 12, whose Python is Raspberry Pi OS's
@@ -29,6 +30,7 @@ PYTHON = "3.11"
 COMPONENTS = "main non-free-firmware"
 NEWEST_GLIBC = 36  # of SUITE: 2.36
 LOCK = "lock.json"
+WHEELS = ("dist", ".")  # where this package's is looked for when none is named
 _PLATFORMS = [f"manylinux_2_{minor}_aarch64" for minor in range(NEWEST_GLIBC, 16, -1)]
 
 
@@ -117,7 +119,7 @@ class Cache:
             {**self._known.packages, **self._used.packages},
             {**self._known.wheels, **self._used.wheels},
         )
-        _write(self.folder / LOCK, json.dumps(both.as_json(), indent=1))
+        write_atomically(self.folder / LOCK, json.dumps(both.as_json(), indent=1).encode())
 
     # -- Debian --------------------------------------------------------------------------------
 
@@ -191,7 +193,7 @@ class Cache:
         apt = self.folder / "apt"
         (apt / "status").touch()
         text = self._sources.read_text() if self._sources else host_sources()
-        _write(apt / "sources.list", text)
+        write_atomically(apt / "sources.list", text.encode())
         run("apt-get", *self._options(), "-qq", "update")
 
     def _options(self) -> list[str]:
@@ -338,6 +340,19 @@ def check_wheel(wheel: Path) -> None:
         )
 
 
+def find_wheel() -> Path:
+    """The newest aarch64 wheel of this package in ./dist or here; raises BankaiError."""
+    found = [
+        path for folder in WHEELS for path in Path(folder).glob("bankai_edge-*_aarch64.whl")
+    ]  # fmt: skip
+    if not found:
+        raise BankaiError(
+            "no aarch64 wheel of bankai-edge in ./dist",
+            next_step="Name one with --wheel, or make it with tools/build_aarch64.py.",
+        )
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
+
+
 def sha256(path: Path) -> str:
     """A file's SHA-256 in hex."""
     digest = hashlib.sha256()
@@ -370,9 +385,3 @@ def _pin(one: Fetched) -> str:
 
 def _field(deb: Path, name: str) -> str:
     return run("dpkg-deb", "-f", deb, name).strip()
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bankai_edge.durable import replacing
 from bankai_edge.errors import BankaiError
 
 if TYPE_CHECKING:
@@ -109,8 +111,8 @@ def file_bytes(head: bytes, tensors: Sequence[TensorPlan], alignment: int = 32) 
 class Writer:
     """Takes the tensors' bytes in the order of the plans, in pieces of any size."""
 
-    def __init__(self, path: Path, head: bytes, tensors: Sequence[TensorPlan], alignment: int):
-        self._file = path.open("wb", buffering=0)
+    def __init__(self, descriptor: int, head: bytes, tensors: Sequence[TensorPlan], alignment: int):
+        self._descriptor = descriptor
         self._ends = []
         end = len(head)
         for t in tensors:
@@ -123,7 +125,7 @@ class Writer:
     def _put(self, data: bytes | memoryview) -> None:
         view = memoryview(data).cast("B")
         while view:
-            n = self._file.write(view)
+            n = os.write(self._descriptor, view)
             self.written += n
             view = view[n:]
 
@@ -138,15 +140,10 @@ class Writer:
             self._ends.pop(0)
             self._put(bytes(-end % self._alignment))
 
-    def close(self) -> None:
-        """Finish; raises ValueError when a tensor's data is missing."""
-        self._file.close()
+    def check(self) -> None:
+        """Raise ValueError when a tensor's data is missing."""
         if self._ends:
             raise ValueError(f"{self._ends[0][0].name} lacks data")
-
-    def abandon(self) -> None:
-        """Close without asking whether the file is whole."""
-        self._file.close()
 
 
 @contextlib.contextmanager
@@ -167,27 +164,21 @@ def gguf_file(
         metadata = {**metadata, "general.alignment": alignment}
     head = header(metadata, tensors, alignment)
     need = file_bytes(head, tensors, alignment)
-    partial = path.with_name(path.name + ".part")
     writer: Writer | None = None
     try:
         free = shutil.disk_usage(path.parent).free
         if free < need:
             raise _disk_full(path, need, free)
-        writer = Writer(partial, head, tensors, alignment)
-        yield writer
-        writer.close()
-        partial.replace(path)
-    except BaseException as error:
-        if writer is not None:
-            writer.abandon()
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _FULL:
+        with replacing(path) as file:
+            writer = Writer(file.fileno(), head, tensors, alignment)
+            yield writer
+            writer.check()
+    except OSError as error:
+        if error.errno in _FULL:
             raise _disk_full(path, need, writer.written if writer else 0) from error
-        if isinstance(error, OSError):
-            raise BankaiError(
-                f"{path} cannot be written ({error.strerror})", next_step="Choose another place"
-            ) from error
-        raise
+        raise BankaiError(
+            f"{path} cannot be written ({error.strerror})", next_step="Choose another place"
+        ) from error
 
 
 def _disk_full(path: Path, need: int, room: int) -> BankaiError:

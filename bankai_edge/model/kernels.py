@@ -7,11 +7,11 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
 import time
 from pathlib import Path
 
 from bankai_edge import __version__, _engine
+from bankai_edge.durable import replacing
 from bankai_edge.errors import UsageError
 
 TUNE_ROWS, TUNE_COLS, TUNE_SECONDS = 768, 2048, 0.02
@@ -109,7 +109,6 @@ def _measure() -> str:
     with contextlib.suppress(OSError):  # a read-only home costs a measurement, nothing else
         path = _cache_file()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            json.dump({"machine": _machine(), "kernel": best}, file)
-        Path(file.name).replace(path)
+        with replacing(path) as file:
+            file.write(json.dumps({"machine": _machine(), "kernel": best}).encode())
     return best

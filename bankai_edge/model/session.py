@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bankai_edge import _engine, _patch
+from bankai_edge._facts import Err
 from bankai_edge.errors import BankaiError, CoreError, UsageError
 from bankai_edge.model.overlays import check_each
 from bankai_edge.model.sampling import Sampler
@@ -156,9 +157,9 @@ class Session:
         self._held_under.extend([self._patches] * len(new))
 
     def _token_error(self, error: CoreError) -> BankaiError:
-        if error.code == -21:
+        if error.code == Err.CONTEXT:
             return UsageError("more tokens than the context holds", expected=f"{self.ctx} at most")
-        if error.code == -22:
+        if error.code == Err.TOKEN:
             return UsageError("a token id outside the vocabulary")
         return BankaiError(str(error))
 

@@ -48,7 +48,7 @@ def open_core(path: Path, *, writable: bool = False) -> tuple[mmap.mmap, _engine
     try:
         return mapped, _engine.Model(mapped, writable)
     except CoreError as error:
-        raise model_error(path, error) from None
+        raise model_error(str(path), error) from None
 
 
 class Model:

@@ -1,8 +1,7 @@
-"""Patch files on disk: read whole, written whole or not at all."""
+"""Patch files on disk, signed or not."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from bankai_edge.errors import BankaiError
@@ -34,23 +33,3 @@ def read(path: Path) -> Patch:
     Raises as `read_bare` does, and IncompatibleError (exit 4) when it is no `.bkp`.
     """
     return decode(read_bare(path), str(path))
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file by way of a temporary beside it, so that `path` never holds half of it.
-
-    Raises BankaiError when it cannot be written; what was there before is then still there.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BankaiError(
-            f"{path} cannot be written ({error.strerror})",
-            next_step="Check the directory and the space on the disk",
-        ) from error

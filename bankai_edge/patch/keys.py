@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bankai_edge._facts import NAME_RULE, name_ok
+from bankai_edge.durable import write_atomically
 from bankai_edge.ed25519 import PEM_PREFIX, public_key_of_pem
 from bankai_edge.errors import BankaiError
 from bankai_edge.patch import files
@@ -21,7 +22,6 @@ from bankai_edge.patch.sign import ed25519, short_key
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 PRIVATE, PUBLIC, REVOKED = ".key", ".pub", ".revoked"
 
 
@@ -78,14 +78,14 @@ def new(directory: Path, name: str) -> tuple[Path, Path]:
             f"{private_path} cannot be written ({error.strerror})",
             next_step="Name another directory with --dir.",
         ) from error
-    files.write(public_path, public_pem(key.public_key().public_bytes_raw()))
+    write_atomically(public_path, public_pem(key.public_key().public_bytes_raw()))
     return private_path, public_path
 
 
 def find_private(key: str) -> Ed25519PrivateKey:
     """One's own key of this name, or else the private key in this file; raises BankaiError."""
     own = own_keys() / f"{key}{PRIVATE}"
-    return read_private(own if NAME.fullmatch(key) and own.exists() else Path(key))
+    return read_private(own if name_ok(key) and own.exists() else Path(key))
 
 
 def read_private(path: Path) -> Ed25519PrivateKey:
@@ -142,7 +142,7 @@ class TrustStore:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BankaiError(f"{self.directory} cannot be made ({error.strerror})") from error
-        files.write(path, public_pem(public_key))
+        write_atomically(path, public_pem(public_key))
         return path
 
     def revoke(self, name: str) -> bytes:
@@ -152,7 +152,7 @@ class TrustStore:
             have = ", ".join(self.trusted()) or "none"
             raise BankaiError(f"no key {name} in {self.directory}", expected=f"one of: {have}")
         key = read_public(path)
-        files.write(path.with_name(name + REVOKED), public_pem(key))
+        write_atomically(path.with_name(name + REVOKED), public_pem(key))
         path.unlink()
         return key
 
@@ -164,7 +164,7 @@ class TrustStore:
             return {}
         for path in paths:
             name = path.name.removesuffix(end)
-            if name != path.name and NAME.fullmatch(name):
+            if name != path.name and name_ok(name):
                 try:
                     found[name] = read_public(path)
                 except BankaiError:
@@ -173,9 +173,6 @@ class TrustStore:
 
 
 def _checked(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise BankaiError(
-            f"{name!r} cannot name a key",
-            expected="1 to 32 of a-z 0-9 . _ - that start with a letter or digit",
-        )
+    if not name_ok(name):
+        raise BankaiError(f"{name!r} cannot name a key", expected=NAME_RULE)
     return name

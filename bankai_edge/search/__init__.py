@@ -1,1 +1,1 @@
-"""Probes, evaluation and the search for patches."""
+"""The search for patches: strategies propose flips, the engine decides, validation promotes."""

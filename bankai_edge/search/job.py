@@ -7,34 +7,32 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 import bankai_edge
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, UsageError
+from bankai_edge.judge import audit
+from bankai_edge.judge.crew import Crew, Threads
+from bankai_edge.judge.evaluate import Change, Evaluator, Verdict
+from bankai_edge.judge.reading import Metric
 from bankai_edge.model import Model
 from bankai_edge.patch.bind import bind
 from bankai_edge.patch.bkp import Patch, encode
-from bankai_edge.search import audit, gate, goals
-from bankai_edge.search.evaluate import Change, Evaluator, Verdict
-from bankai_edge.search.loop import Found, Limits, Search, State, Watch
-from bankai_edge.search.objective import Metric, Objective
-from bankai_edge.search.probes import JUDGE, SEARCH, TUNING, VALIDATION, Pack, Sizes
+from bankai_edge.probes import goals
+from bankai_edge.probes.packs import JUDGE, VALIDATION, Pack, Sizes
+from bankai_edge.search import promotion
+from bankai_edge.search.loop import Found, Limits, State, Watch
+from bankai_edge.search.objective import Objective
 from bankai_edge.search.sites import Granularity, Sites, in_patch
-from bankai_edge.search.strategies import (
-    ALL_PROJECTIONS,
-    GATE_UP,
-    Guided,
-    Random,
-    Scale,
-    Strategy,
-)
+from bankai_edge.search.strategies.plug import Strategy, Task
+from bankai_edge.search.strategies.table import STRATEGIES
 from bankai_edge.search.trial import Trial
-from bankai_edge.search.workers import Crew, Dask, Processes, Threads
+from bankai_edge.search.workers import Dask, Processes
 
-StrategyName = Literal["random", "scale", "gradient", "tune", "joint"]
-STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
+DEFAULT = next(iter(STRATEGIES))
 TAP_BYTES = 1 << 30  # for what enters each layer, over all workers
 SHOWN = 5  # findings of a kind that a refusal names
 
@@ -50,7 +48,7 @@ class Job:
     targets: tuple[str, ...]
     name: str
     controls: tuple[str, ...] = ()
-    strategy: StrategyName = "gradient"
+    strategy: str = DEFAULT
     granularity: Granularity | None = None
     projections: tuple[int, ...] | None = None
     metric: Metric = "seq_logprob"
@@ -71,22 +69,24 @@ class Job:
     device: str = "cpu"
 
     @property
+    def plug(self) -> Strategy:
+        """The strategy of that name."""
+        return STRATEGIES[self.strategy]
+
+    @property
     def kind(self) -> Granularity:
-        """What is flipped: rows for the published strategies, bits for the others."""
-        return self.granularity or ("row" if self.strategy in ("random", "scale") else "bit")
+        """What is flipped."""
+        return self.granularity or self.plug.granularity
 
     @property
     def packs(self) -> tuple[Sizes, Sizes, Sizes]:
-        """Probes to search, to choose and to judge by: thousands of signs want more of them."""
-        return self.sizes or (TUNING if self.strategy == "tune" else SEARCH, VALIDATION, JUDGE)
+        """Probes to search, to choose and to judge by."""
+        return self.sizes or (self.plug.probes, VALIDATION, JUDGE)
 
     @property
     def touched(self) -> tuple[int, ...]:
         """Projections in which flips may lie."""
-        if self.projections:
-            return self.projections
-        row_like = self.strategy in ("random", "scale", "tune")
-        return GATE_UP if row_like else ALL_PROJECTIONS
+        return self.projections or self.plug.projections
 
     def fingerprint(self, model_id: bytes) -> str:
         """Names all that decides what is found; a search resumes only under the same one."""
@@ -113,7 +113,7 @@ class Result:
         return (
             self.patch is not None
             and self.heldout is not None
-            and gate.significant(self.heldout.target)
+            and promotion.significant(self.heldout.target)
         )
 
 
@@ -126,9 +126,7 @@ class Checkpoint:
     def save(self, fingerprint: str, state: State) -> None:
         """Replace the file at once: an interrupt leaves the old one or the new one."""
         text = json.dumps({"version": 1, "job": fingerprint, "state": state.to_json()})
-        beside = self.path.with_suffix(self.path.suffix + ".new")
-        beside.write_text(text)
-        beside.replace(self.path)
+        write_atomically(self.path, text.encode())
 
     def load(self, fingerprint: str) -> State:
         """Raises BankaiError when there is none, or it belongs to another search."""
@@ -168,8 +166,8 @@ def search(
     state = None
     fingerprint = job.fingerprint(model.id)
     if resume:
-        if checkpoint is None or job.strategy == "tune":
-            raise UsageError("tune keeps no state to resume")
+        if checkpoint is None or not job.plug.resumes:
+            raise UsageError(f"{job.strategy} keeps no state to resume")
         state = checkpoint.load(fingerprint)
     plan = goals.load(job.targets, job.controls, model.tokenizer, job.seed, job.packs)
     findings = audit.examine(plan, model.tokenizer, job.metric)
@@ -177,14 +175,14 @@ def search(
         if not job.drop_bad_probes:
             raise _refusal(findings)
         plan = audit.without(plan, findings)
-    if job.strategy == "joint" and len(job.targets) < 2:
-        raise UsageError("joint wants several targets", next_step="Repeat --target")
+    if len(job.targets) < job.plug.least_targets:
+        raise UsageError(f"{job.strategy} wants several targets", next_step="Repeat --target")
     crew = _crew(job, model)
     try:
         objective = Objective(job.control_weight, job.margin, metric=job.metric)
         layers = model.shape.layers
         # Flips by gradient mostly begin in layer 0; there is nothing to keep for them.
-        taps = TAP_BYTES if job.strategy in ("random", "scale") or job.kind == "row" else 0
+        taps = TAP_BYTES if job.plug.every_layer or job.kind == "row" else 0
         trials = (
             Trial(crew, plan.search, objective, layers, taps),
             Trial(crew, plan.validation, objective, layers),
@@ -223,35 +221,24 @@ def _run(
     job: Job, model: Model, trials: tuple[Trial, Trial], limits: Limits, watch: Watch,
     state: State | None,
 ) -> Found:  # fmt: skip
-    threads = max(job.threads, 1)
-    if job.strategy == "tune":
+    if job.plug.needs_torch:
         _need_torch()
-        from bankai_edge.search.tune import Tuner
-
-        return Tuner(model, trials, limits, watch, job.seed, job.touched, job.device, threads).run()
-    strategy: Strategy
-    if job.strategy in ("gradient", "joint"):
-        _need_torch()
-        from bankai_edge.search.torch_backward import TorchGradient
-
-        gradient = TorchGradient(
-            model, trials[0].pack, trials[0].control_before, trials[0].objective,
-            granularity=job.kind, projections=job.touched, device=job.device, threads=threads,
-        )  # fmt: skip
-        strategy = Guided(gradient, job.kind, job.start)
-    else:
-        kind = Scale if job.strategy == "scale" else Random
-        strategy = kind(model, job.kind, job.touched, job.seed)
-    return Search(trials, strategy, limits, watch, state, job.seed).run()
+    return job.plug.run(
+        Task(
+            model, trials, limits, watch, state, job.seed, job.kind, job.touched, job.start,
+            job.device, max(job.threads, 1),
+        )
+    )  # fmt: skip
 
 
 def _need_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError as error:
+        others = " or ".join(s.name for s in STRATEGIES.values() if not s.needs_torch)
         raise BankaiError(
             "this strategy needs PyTorch, which is not installed",
-            next_step="Install bankai-edge[search], or use --strategy scale or random",
+            next_step=f"Install bankai-edge[search], or use --strategy {others}",
         ) from error
 
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from bankai_edge.search import gate
-from bankai_edge.search.evaluate import Change, Verdict
+from bankai_edge.judge.evaluate import Change, Verdict
+from bankai_edge.search import promotion
+from bankai_edge.search.proposals import Proposer, Ranking
 from bankai_edge.search.sites import Site, Sites, named
-from bankai_edge.search.strategies import Ranking, Strategy
 from bankai_edge.search.trial import Outcome, Trial
 
 MIN_GAIN = 0.002  # of J: an exchange of flips that brings less is not worth its evaluation
@@ -40,7 +40,7 @@ class Limits:
     budget_bytes: int
     minutes: float = math.inf
     evaluations: int | None = None  # exact ones on the search pack
-    patience: int | None = None  # rejections in a row; the strategy's own when None
+    patience: int | None = None  # rejections in a row; the proposer's own when None
     stale: int = 8  # accepts without a better validation
 
 
@@ -59,10 +59,10 @@ class Found:
 
     @property
     def refusals(self) -> list[str]:
-        """Why validation lets nothing ship; see gate.py."""
+        """Why validation lets nothing ship; see promotion.py."""
         if self.validation is None or not self.sites:
             return ["no flip was worth keeping"]
-        return gate.refusals(self.validation)
+        return promotion.refusals(self.validation)
 
     @property
     def ships(self) -> bool:
@@ -136,7 +136,7 @@ class Search:
     def __init__(
         self,
         trials: tuple[Trial, Trial],
-        strategy: Strategy,
+        proposer: Proposer,
         limits: Limits,
         watch: Watch | None = None,
         state: State | None = None,
@@ -145,10 +145,10 @@ class Search:
         """`trials`: the search pack and the validation pack; `state`: where to go on."""
         self._began = time.monotonic() - (state.seconds if state else 0.0)
         self.search, self.validation = trials
-        self._strategy = strategy
+        self._proposer = proposer
         self._limits = limits
         self._watch = watch or Watch()
-        self.state = state or State(step=strategy.start)
+        self.state = state or State(step=proposer.start)
         self._undoing: dict[Site, float] = {}
         wrong = np.flatnonzero(~self.search.target_before.right)
         pool = wrong if len(wrong) >= SCREENED else np.arange(len(self.search.target_before.right))
@@ -178,11 +178,11 @@ class Search:
 
     def _climb(self) -> None:
         s, limits = self.state, self._limits
-        patience = self._strategy.patience if limits.patience is None else limits.patience
+        patience = self._proposer.patience if limits.patience is None else limits.patience
         order = self._ranked()
         while order and s.rejects < patience and s.stale < limits.stale and not self._spent():
             base, chosen = s.sites, self._affordable(s.sites, order[: s.step])
-            if not chosen and self._strategy.guided:  # let the weakest make room
+            if not chosen and self._proposer.guided:  # let the weakest make room
                 s.step = min(s.step, SWAP)
                 base = s.sites - frozenset(self._weakest(s.sites, s.step))
                 chosen = self._affordable(base, [x for x in order if x not in s.sites][: s.step])
@@ -196,12 +196,12 @@ class Search:
                 if len(chosen) == 1 and (s.step == 1 or len(order) == 1):
                     s.tried |= {chosen[0]}
                     order = [site for site in order if site not in s.tried]
-                    if not order and not self._strategy.guided:
+                    if not order and not self._proposer.guided:
                         order = self._redraw()
                 s.step = max(1, min(s.step, len(chosen)) // 2)
                 continue
             self._accept(trial, chosen)
-            if self._strategy.guided:
+            if self._proposer.guided:
                 s.tried = frozenset()
                 order = self._ranked()
             else:
@@ -210,7 +210,7 @@ class Search:
 
     def _rejected(self, trial: Sites, chosen: list[Site], swapped: int) -> bool:
         s = self.state
-        if self._strategy.screens:
+        if self._proposer.screens:
             value = self.search.screen(trial, self._screen)
             if value <= self._screen_value:
                 self._tell("screened", flips=[named(site) for site in chosen])
@@ -235,13 +235,13 @@ class Search:
     def _accept(self, trial: Sites, chosen: list[Site]) -> None:
         s = self.state
         s.sites, s.rejects, s.accepts = trial, 0, s.accepts + 1
-        s.step = min(self._strategy.max_step, math.ceil(max(s.step, len(chosen)) * 1.5))
+        s.step = min(self._proposer.max_step, math.ceil(max(s.step, len(chosen)) * 1.5))
         self.search.accept(trial)
         full = s.accepts % FULL_CHECK_EVERY == 0
         if full:
             s.j = self.search.fitness(trial, full=True).j
             s.evaluations += 1
-        if self._strategy.screens:
+        if self._proposer.screens:
             self._screen_value = self.search.screen(trial, self._screen)
         value, outcome = self._validate(trial, full=full)
         s.stale = 0 if value > s.best_value else s.stale + 1
@@ -251,8 +251,8 @@ class Search:
 
     def _ranked(self) -> list[Site]:
         s = self.state
-        ranking: Ranking = self._strategy.rank(s.sites, self.search.focus, s.draw)
-        s.passes += self._strategy.guided
+        ranking: Ranking = self._proposer.rank(s.sites, self.search.focus, s.draw)
+        s.passes += self._proposer.guided
         self._undoing = ranking.undoing
         return [site for site in ranking.order if site not in s.tried]
 
@@ -288,8 +288,8 @@ class Search:
         self.search.accept(sites)
         j = self.search.fitness(sites, full=True).j
         fair = 0.1 * max(j, 0.0) / len(sites)
-        if self._strategy.guided:
-            self._undoing = self._strategy.rank(sites, self.search.focus, s.draw).undoing
+        if self._proposer.guided:
+            self._undoing = self._proposer.rank(sites, self.search.focus, s.draw).undoing
             s.passes += 1
         order = self._weakest(sites, len(sites))
         at, block, trials = 0, max(1, len(order) // 8), 0
@@ -303,7 +303,7 @@ class Search:
                        flips=[named(site) for site in drop])  # fmt: skip
             if gone:
                 sites, j, at = sites - frozenset(drop), outcome.j, at + len(drop)
-            elif block == 1 and not self._strategy.guided:
+            elif block == 1 and not self._proposer.guided:
                 at += 1
             else:
                 block //= 2
@@ -348,7 +348,7 @@ class Search:
             if checked:
                 trial.check(checked)
         self.search.accept(s.sites)
-        if self._strategy.screens:
+        if self._proposer.screens:
             self._screen_value = self.search.screen(s.sites, self._screen)
 
     def _checkpoint(self) -> None:

@@ -14,15 +14,11 @@ are just wrong included: some answers at the edge always fall, and others have t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bankai_edge.search.reading import Scores
-
-Metric = Literal["seq_logprob", "token_gap"]
-METRICS: tuple[Metric, ...] = get_args(Metric)
+from bankai_edge.judge.reading import Metric, Scores
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bankai_edge.judge.matrices import GROUP_SIZE, NAMES
+from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
+from bankai_edge.probes.packs import Pack, Probe
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Pack, Probe
-from bankai_edge.search.reading import Scores
-from bankai_edge.search.sites import Granularity, Sites
-from bankai_edge.search.strategies import NAMES, Focus, Gains, reduced
+from bankai_edge.search.proposals import ALL_PROJECTIONS, Focus, Gains
+from bankai_edge.search.sites import BIT, GRANULARITIES, GROUP, ROW, Granularity, Sites
 from bankai_edge.search.torch_model import KEEP_BYTES, Batch, TorchModel
 
 BATCH_TOKENS = 3072  # of one batch: bounds the memory of a layer's activations
 
 
 class TorchGradient:
-    """∂J/∂w of one search pack as gains of flips; see `strategies.Gradient`."""
+    """∂J/∂w of one search pack as gains of flips; see `proposals.Gradient`."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class TorchGradient:
         objective: Objective,
         *,
         granularity: Granularity = "bit",
-        projections: tuple[int, ...] = tuple(range(7)),
+        projections: tuple[int, ...] = ALL_PROJECTIONS,
         device: str = "cpu",
         threads: int = 1,
         keep_bytes: int = KEEP_BYTES,
@@ -111,6 +112,31 @@ class TorchGradient:
         part.backward()
         assert x.grad is not None
         return x.grad
+
+
+def reduced(
+    gain: Tensor, granularity: Granularity, layer: int, projection: int, sites: Sites,
+    keep: int = 512,
+) -> Gains:  # fmt: skip
+    """The best sites of one matrix from the gains of its single weights: [rows, columns].
+
+    Of each row only its best group or bit is a candidate: neighbours promise the same thing.
+    """
+    kind = GRANULARITIES.index(granularity)
+    rows, columns = gain.shape
+    here = [site for site in sites if site[1:3] == (layer, projection)]
+    by_kind: dict[int, Tensor] = {BIT: gain}
+    if any(of_kind != BIT for of_kind in (kind, *(site[0] for site in here))):
+        by_kind[GROUP] = gain.reshape(rows, columns // GROUP_SIZE, GROUP_SIZE).sum(-1)
+        by_kind[ROW] = by_kind[GROUP].sum(-1, keepdim=True)
+    best, column = by_kind[kind].max(1)  # [rows]
+    top = best.topk(min(keep, rows))
+    chosen = [
+        (float(value), (kind, layer, projection, int(row), int(column[row])))
+        for value, row in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+    ]
+    undoing = {site: float(by_kind[site[0]][site[3], site[4]]) for site in here}
+    return Gains(chosen, undoing)
 
 
 def bounds(objective: Objective, control_before: Scores, device: str) -> Tensor:

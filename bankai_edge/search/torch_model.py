@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bankai_edge.judge.matrices import BLOCK_BYTES, GROUP_SIZE, NAMES, Q1_0
 from bankai_edge.model import Model
 from bankai_edge.search.sites import GROUP, ROW, Site, Sites
-from bankai_edge.search.strategies import NAMES
 
 KEEP_BYTES = 3 << 30
-_F32, _F16, _BF16, _Q1_0 = 0, 1, 30, 41
+_F32, _F16, _BF16 = 0, 1, 30
 Weights = dict[str, Tensor]
 
 
@@ -78,9 +78,9 @@ class TorchModel:
         kind, dims, at, size = self._places[name]
         raw = self._data[at : at + size]
         value: NDArray[np.float32]
-        if kind == _Q1_0:
+        if kind == Q1_0:
             columns, rows = dims
-            blocks = torch.from_numpy(raw.reshape(rows, columns // 128, 18).copy()).to(self.device)
+            blocks = torch.from_numpy(raw.reshape(rows, -1, BLOCK_BYTES).copy()).to(self.device)
             scales = blocks[..., :2].contiguous().view(torch.float16).to(self.dtype)
             return self._signs[blocks[..., 2:].int()].flatten(2).mul_(scales).view(rows, columns)
         if kind == _BF16:
@@ -174,6 +174,6 @@ def _flip(weight: Tensor, site: Site) -> None:
     if kind == ROW:
         weight[row] *= -1
     elif kind == GROUP:
-        weight[row, column * 128 : (column + 1) * 128] *= -1
+        weight[row, column * GROUP_SIZE : (column + 1) * GROUP_SIZE] *= -1
     else:
         weight[row, column] *= -1

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bankai_edge.search import gate
-from bankai_edge.search.evaluate import Change, Verdict
+from bankai_edge.judge.crew import Crew, Reading
+from bankai_edge.judge.evaluate import Change, Verdict
+from bankai_edge.judge.reading import Scores
+from bankai_edge.probes.packs import Pack
+from bankai_edge.search import promotion
 from bankai_edge.search.objective import Objective
-from bankai_edge.search.probes import Pack
-from bankai_edge.search.reading import Scores
+from bankai_edge.search.proposals import Focus
 from bankai_edge.search.sites import Sites, as_bytes, lowest_layer
-from bankai_edge.search.strategies import Focus
-from bankai_edge.search.workers import Crew, Reading
 
 FOCUSED = 256  # targets that a gradient looks at
 DONE = -0.01  # log-probability from which an answer has nothing left to gain
@@ -133,7 +133,7 @@ class Trial:
         """Does the gate let it through? Net share fixed, less the controls' weighted net loss."""
         t, c = verdict.target, verdict.control
         harm = self.objective.control_weight * max(0, c.broken - c.fixed) / max(c.n, 1)
-        return float(not gate.refusals(verdict)), (t.fixed - t.broken) / t.n - harm
+        return float(not promotion.refusals(verdict)), (t.fixed - t.broken) / t.n - harm
 
     def _j(self, gain: float, control: Scores, unknown: NDArray[np.intp] | None = None) -> float:
         """J; at most that, when the harm to `unknown` controls is still to come."""

@@ -1,34 +1,50 @@
-/* bk_error.h: the one list of ways in which the core says no. Zero is success. */
+/* bk_error.h: the one list of ways in which the core says no. Zero is success.
+ *
+ * A row is an error's name, its number and what is wrong with the thing refused, as the words that
+ * follow that thing's name ("arith is for another model"). To add an error, add a row.
+ */
 #ifndef BK_ERROR_H
 #define BK_ERROR_H
 
-typedef enum {
-    BK_OK = 0,
-    /* GGUF */
-    BK_ERR_TRUNCATED = -1,     /* a length or offset points past the end of the bytes given */
-    BK_ERR_MAGIC = -2,         /* not a GGUF file */
-    BK_ERR_VERSION = -3,       /* a format version this core does not read */
-    BK_ERR_MALFORMED = -4,     /* a field breaks its format's rules */
-    BK_ERR_TENSOR_TYPE = -5,   /* a tensor of a type other than F32, F16, BF16 or Q1_0 */
-    BK_ERR_MISSING = -6,       /* a key or tensor that the architecture needs is absent */
-    BK_ERR_SHAPE = -7,         /* a tensor's dimensions disagree with the header's */
-    BK_ERR_ARCH = -8,          /* an architecture other than qwen3 */
-    BK_ERR_LIMIT = -9,         /* beyond a bound of bk_config.h */
-    BK_ERR_TOKENIZER = -10,    /* a tokenizer other than gpt2 cut by qwen2 */
-    /* running */
-    BK_ERR_MEMORY = -20,       /* the caller's buffer is too small */
-    BK_ERR_CONTEXT = -21,      /* more tokens than the context holds */
-    BK_ERR_TOKEN = -22,        /* a token id outside the vocabulary */
-    BK_ERR_ARGUMENT = -23,     /* a call that the interface forbids */
-    /* patches */
-    BK_ERR_PATCH_MODEL = -40,  /* the patch names another model id */
-    BK_ERR_PATCH_UNBOUND = -41,/* the patch names no model, and the caller did not allow that */
-    BK_ERR_PATCH_RANGE = -42,  /* a layer, projection, row, group or bit that the model lacks */
-    BK_ERR_PATCH_CRC = -43,    /* the rows to be flipped are not the rows the patch was made for */
-    BK_ERR_PATCH_SIGNED = -44, /* a COSE envelope where bare CBOR was expected */
-    BK_ERR_READ_ONLY = -45,    /* in-place flips asked of weights that may not be written */
-    /* link */
-    BK_ERR_FRAME = -60,        /* a serial frame that fails its length, base64 or CRC-16 */
-} bk_error;
+#include <stdint.h>
+
+#define BK_ERRORS(row) \
+    /* GGUF */ \
+    row(BK_ERR_TRUNCATED, -1, "is truncated: it ends within a field") \
+    row(BK_ERR_MAGIC, -2, "is not a GGUF file") \
+    row(BK_ERR_VERSION, -3, "has a format version that is not read here") \
+    row(BK_ERR_MALFORMED, -4, "breaks the rules of its format") \
+    row(BK_ERR_TENSOR_TYPE, -5, "holds a tensor of a type other than F32, F16, BF16 or Q1_0") \
+    row(BK_ERR_MISSING, -6, "lacks a key, a tensor or a token that it needs") \
+    row(BK_ERR_SHAPE, -7, "has a shape that disagrees with the model's header") \
+    row(BK_ERR_ARCH, -8, "is of another architecture or rope scaling") \
+    row(BK_ERR_LIMIT, -9, "is beyond what this build holds") \
+    row(BK_ERR_TOKENIZER, -10, "has another kind of tokenizer") \
+    /* running */ \
+    row(BK_ERR_MEMORY, -20, "needs more memory than there is for it") \
+    row(BK_ERR_CONTEXT, -21, "has more tokens than the context holds") \
+    row(BK_ERR_TOKEN, -22, "has a token id outside the vocabulary") \
+    row(BK_ERR_ARGUMENT, -23, "is a call that the interface forbids") \
+    /* patches */ \
+    row(BK_ERR_PATCH_MODEL, -40, "is for another model") \
+    row(BK_ERR_PATCH_UNBOUND, -41, "is unbound: it names no model") \
+    row(BK_ERR_PATCH_RANGE, -42, "flips a layer, row, group or bit that the model does not have") \
+    row(BK_ERR_PATCH_CRC, -43, \
+        "does not match the weights: the CRC of the rows it flips differs") \
+    row(BK_ERR_PATCH_SIGNED, -44, "is signed (COSE)") \
+    row(BK_ERR_READ_ONLY, -45, "cannot be applied in place: the weights are read-only") \
+    /* link */ \
+    row(BK_ERR_FRAME, -60, "is a serial frame that fails its length, base64 or CRC-16")
+
+#define BK_ERROR_NUMBER(name, number, text) name = number,
+typedef enum { BK_OK = 0, BK_ERRORS(BK_ERROR_NUMBER) } bk_error;
+#undef BK_ERROR_NUMBER
+
+/* Name, without "BK_ERR_", and words of an error; never NULL. */
+const char *bk_error_name(int error);
+const char *bk_error_text(int error);
+
+/* The list's errors in order; BK_OK after the last. */
+int bk_error_at(uint32_t index);
 
 #endif

@@ -1,0 +1,1 @@
+"""Bundles: all that a device which runs an OS needs, in one file, for offline places."""

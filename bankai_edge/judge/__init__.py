@@ -1,0 +1,1 @@
+"""What patches do to a model: readings, verdicts with intervals, reports."""

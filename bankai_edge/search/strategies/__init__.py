@@ -1,0 +1,1 @@
+"""Search strategies, a file each; table.py lists them."""
