@@ -44,7 +44,7 @@ static inline __attribute__((always_inline)) void bk_tile_pack(
 /* A layout's functions in the table of a kernel, `pack` apart, static or extern; bit_at(r, c) is
  * where column c of row r of a tile lies, in bits from the start of its block. */
 #define BK_TILE_LAYOUT(scope, layout, tile, bit_at)                                              \
-    scope size_t layout##_packed_bytes(uint32_t rows, uint32_t cols) {                                 \
+    scope size_t layout##_packed_bytes(uint32_t rows, uint32_t cols) {                           \
         return bk_tile_packed_bytes(tile, rows, cols);                                           \
     }                                                                                            \
     scope void layout##_flip_bit(const bk_mat *w, uint32_t row, uint32_t col) {                  \

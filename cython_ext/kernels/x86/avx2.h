@@ -50,7 +50,7 @@ BK_KERNEL_DECLARE_VECTORS(bk_avx2) /* avx2_vector.c */
 float bk_avx2_row(const uint8_t *blocks, uint32_t cols, const void *act);
 
 /* The members of a kernel's table that do not depend on how it multiplies. */
-#define BK_AVX2_SHARED                                                                            \
+#define BK_AVX2_SHARED                                                                           \
     BK_TILE_MEMBERS(bk_avx2, BK_AVX2_ROWS), .row = bk_avx2_row, BK_KERNEL_VECTORS(bk_avx2)
 
 #endif

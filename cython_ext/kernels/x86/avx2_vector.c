@@ -95,7 +95,8 @@ static inline __m256i masked_32(const uint8_t *bits, const int8_t *q) {
 
 static inline int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
     __m256i sum = _mm256_setzero_si256();
-    for (uint32_t i = 0; i < 4; i++) sum = _mm256_add_epi32(sum, masked_32(bits + 4 * i, q + 32 * i));
+    for (uint32_t i = 0; i < 4; i++)
+        sum = _mm256_add_epi32(sum, masked_32(bits + 4 * i, q + 32 * i));
     return sum_epi32(sum);
 }
 

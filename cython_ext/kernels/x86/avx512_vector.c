@@ -71,7 +71,8 @@ static inline __m512i masked_64(const uint8_t *bits, const int8_t *q) {
 }
 
 static inline int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(masked_64(bits, q), masked_64(bits + 8, q + 64)));
+    __m512i sum = _mm512_add_epi32(masked_64(bits, q), masked_64(bits + 8, q + 64));
+    return _mm512_reduce_add_epi32(sum);
 }
 
 float bk_avx512_row(const uint8_t *blocks, uint32_t cols, const void *act) {
