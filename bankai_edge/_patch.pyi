@@ -1,4 +1,4 @@
-"""The core's patch room (cython_ext/_patch.pyx). Everything here raises `CoreError` on refusal."""
+"""The core's patch room (bind/_patch.pyx). Everything here raises `CoreError` on refusal."""
 
 from collections.abc import Iterable
 from typing import Protocol, TypedDict

@@ -1,4 +1,4 @@
-"""The core's tokenizer (cython_ext/_tokenizer.pyx). Everything raises `CoreError`."""
+"""The core's tokenizer (cython_ext/bind/_tokenizer.pyx). Everything raises `CoreError`."""
 
 from typing_extensions import Buffer
 

@@ -1,4 +1,4 @@
-"""What every environment adds to its program: the chip's folders, the store, the model, zcbor.
+"""What every environment adds to its program: the core, the chip's folders, the store, the model.
 
 An environment names its folders of ports/ in `custom_ports`, the tokens of its context in
 `custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, and may name another
@@ -7,7 +7,6 @@ model in `custom_model`. Run by PlatformIO before the platform's own script.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -18,17 +17,9 @@ env = DefaultEnvironment()
 FIRMWARE = Path(env.subst("$PROJECT_DIR"))
 ROOT = FIRMWARE.parent
 PORTS = FIRMWARE / "ports"
+sys.path.append(str(ROOT / "cython_ext"))
 
-
-def zcbor() -> Path:
-    """The root of zcbor's package, of which nothing is imported."""
-    spec = importlib.util.find_spec("zcbor")
-    if spec is None or spec.origin is None:
-        sys.exit(
-            "zcbor's C sources are not there: PlatformIO's Python has no package zcbor. "
-            f"Install it: {sys.executable} -m pip install -r requirements.txt"
-        )
-    return Path(spec.origin).parent
+import core_build as core  # noqa: E402
 
 
 def add_model() -> None:
@@ -78,19 +69,26 @@ def add_sizes() -> None:
     env.Append(
         LINKFLAGS=[f"-Wl,--defsym=bk_build_ctx={ctx}", f"-Wl,--defsym=bk_build_panel={panel}"]
     )
-    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET'
+    tool = f'"$PYTHONEXE" "{FIRMWARE / "scripts" / "firmware_ram.py"}" $TARGET'
     env.AddPostAction(
         "$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET")
     )
+
+
+def add_core() -> None:
+    """The core and its kernels for a chip, as Meson's lists have them."""
+    env.Append(CFLAGS=[core.DIALECT], CCFLAGS=[*core.FLOAT_FLAGS, *core.include()])
+    own = [*core.SOURCES, *core.kernels("cortex_m")]
+    names = [f"+<{source.relative_to(core.HERE)}>" for source in own]
+    env.BuildSources("$BUILD_DIR/core", str(core.HERE), ["-<*>", *names])
 
 
 chips = env.GetProjectOption("custom_ports").split()
 env.Append(
     CPPPATH=[str(FIRMWARE / "include"), *(str(PORTS / chip) for chip in chips)],
     LIBPATH=[str(PORTS / chip) for chip in chips],
-    # As system headers: zcbor's warnings are not ours.
-    CCFLAGS=[("-isystem", str(zcbor() / "include")), ("-isystem", str(zcbor() / "src"))],
 )
+add_core()
 add_model()
 if "test" in env.GetBuildType():
     add_golden()
@@ -98,7 +96,6 @@ add_sizes()
 for chip in chips:
     env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip))
 env.BuildSources("$BUILD_DIR/store", str(FIRMWARE / "store"))
-env.BuildSources("$BUILD_DIR/ports/zcbor", str(PORTS), "-<*> +<zcbor.c>")
 script = PORTS / chips[-1] / "link.ld"
 if script.is_file():
     env.Replace(LDSCRIPT_PATH=str(script))

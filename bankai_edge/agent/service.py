@@ -118,7 +118,7 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
     if seeding:
         seeding.keys(trust)
     gate = Gate(config.policy, trust, log)
-    model = Model.open(config.model, writable=config.mode == "in-place")
+    model = Model(config.model, writable=config.mode == "in-place")
     session = Session(model, ctx=config.ctx, mode=config.mode)
     device = AgentDevice(
         model,

@@ -1,4 +1,4 @@
-"""Flip streams: sets of rows, groups or bits as the fewest bytes; cython_ext/core/bk_flips.h reads.
+"""Flip streams: sets of rows, groups or bits as the fewest bytes; bk_flips.h reads.
 
 A stream is bit-packed, most significant bit first: a byte k (Rice parameter), a byte w (bits of a
 column), then sections in ascending order of s = layer * 7 + projection: EliasGamma(s - previous s),

@@ -1,6 +1,6 @@
 """Signed patches: a `.bkp` in a COSE_Sign1 envelope (RFC 9052) with Ed25519.
 
-The envelope's form is cython_ext/core/bk_cose.h's, which also opens it. The signer's public key
+The envelope's form is bk_cose.h's, which also opens it. The signer's public key
 travels as the key id, under the signature: whether a file is as it was signed can be told without
 knowing the signer; whether that signer is trusted is a separate question (keys.TrustStore).
 """

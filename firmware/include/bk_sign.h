@@ -1,6 +1,6 @@
-/* bk_sign.h: whose patches this device takes: Ed25519 over the COSE envelope (core/bk_cose.h).
+/* bk_sign.h: whose patches this device takes: Ed25519 over the COSE envelope (format/bk_cose.h).
  *
- * Keys and policy are built in: tools/firmware_keys.py writes them as the table bk_sign_built_in.
+ * Keys and policy are built in: firmware/scripts/firmware_keys.py writes them as the table bk_sign_built_in.
  * What is refused when is the table of docs/store.md, as bankai_edge/agent/gate.py has it:
  *
  *              trusted key   unsigned or another key   revoked key, or wrong signature or form

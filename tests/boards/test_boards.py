@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boards_page
+import core_build as core
 import pytest
 from click.testing import CliRunner, Result
 
@@ -31,12 +32,11 @@ from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.recipes import RECIPES, recipe_of
 from bankai_edge.model import kernels
-from bankai_edge.model.memory import shape_of
 from bankai_edge.model.session import BATCH
 from bankai_edge.model.synth import SHAPES as SYNTHETIC
-from bankai_edge.model.weights import open_core
+from bankai_edge.model.weights import open_core, shape_of
 from bankai_edge.shapes import NANO, SHAPES
-from support.compilers import CORE, KERNELS, compiler
+from support.compilers import compiler
 
 WHOLE = [board for board in boards() if board.cpu is not None]
 LINUX = ("aarch64", "qemu-virt", "rpi-zero2w", "rpi3", "rpi4", "rpi5", "x86-64")
@@ -213,7 +213,7 @@ def test_the_plan_is_the_engines_to_the_byte(
 
 
 def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
-    header = KERNELS / "cortex_m" / "bk_lut.h"
+    header = core.HERE / "kernels/cortex_m/bk_lut.h"
     source = tmp_path / "sizes.c"
     source.write_text(
         f'#include "{header}"\n#include <stdio.h>\nint main(void) {{\n'
@@ -225,8 +225,8 @@ def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
         ("mps3-an547", 256),
         ("netduinoplus2", 128),
     ):
-        include = [f"-I{CORE}", f"-I{KERNELS}", f"-DBK_LUT_PANEL={columns}"]
-        subprocess.run([gcc, "-std=c11", *include, str(source), "-o", str(program)], check=True)
+        options = [core.DIALECT, *core.include(), f"-DBK_LUT_PANEL={columns}"]
+        subprocess.run([gcc, *options, str(source), "-o", str(program)], check=True)
         layout = fit.layout_of(find(board))
         sizes = list(map(int, subprocess.check_output([str(program)]).split()))
         assert sizes == [layout.act_bytes(cols) for cols in (128, 768)], board
@@ -446,7 +446,7 @@ def test_the_page_is_up_to_date() -> None:
     """docs/boards.md and its plot are what the boards' files, counts and reports give today."""
     found, plot = boards_page.parts()
     page = boards_page.PAGE.read_text(encoding="utf-8")
-    assert boards_page.renewed(page, found) == page, "run: python tools/boards_page.py --write"
+    assert boards_page.renewed(page, found) == page, "run: python tools/make/boards_page.py --write"
     assert boards_page.PLOT.read_text(encoding="utf-8") == plot
     with pytest.raises(ValueError, match="<!-- fits -->"):
         boards_page.renewed(page.replace("<!-- fits -->", ""), found)

@@ -1,4 +1,3 @@
-// sources: core/bk_base64.c core/bk_frame.c core/bk_crc.c core/bk_sha256.c core/bk_smp.c core/bk_smp_args.c core/bk_smp_os.c core/bk_smp_fs.c core/bk_smp_patch.c core/bk_smp_text.c zcbor
 /* fuzz_smp.c: arbitrary bytes through framing, CBOR and dispatch.
  *
  * An input's first byte says how the rest is read: bit 0 as a serial stream (else as packets, each

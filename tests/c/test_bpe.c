@@ -1,4 +1,3 @@
-// sources: core/bk_bpe.c core/bk_bpe_init.c core/bk_pretoken.c core/bk_unicode.c core/bk_gguf.c
 /* test_bpe.c: a small vocabulary, a naive second opinion, exact buffers, tables made to collide. */
 #include <stdlib.h>
 

@@ -1,4 +1,3 @@
-// sources: core/bk_cose.c zcbor
 /* test_cose.c: envelopes are opened strictly: every cut and every bent head is refused. */
 #include <stdlib.h>
 #include <string.h>

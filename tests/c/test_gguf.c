@@ -1,4 +1,3 @@
-// sources: core/bk_gguf.c core/bk_model.c
 /* The GGUF reader and the model on top of it: a small file, then every damage of it. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,3 @@
-// sources: core/bk_{crc,flips,cbor,rows,patch,overlay,q1}.c kernels/scalar.c zcbor
 /* test_patch.c: a hand-made model of two layers; patches written by the test's own encoder. */
 #include <stdlib.h>
 

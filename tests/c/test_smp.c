@@ -1,4 +1,3 @@
-// sources: core/bk_base64.c core/bk_frame.c core/bk_crc.c core/bk_sha256.c core/bk_smp.c core/bk_smp_args.c core/bk_smp_os.c core/bk_smp_fs.c core/bk_smp_patch.c core/bk_smp_text.c zcbor
 /* test_smp.c: exact bytes on the wire, the upload's states, and every size of answer buffer. */
 #include <stdlib.h>
 

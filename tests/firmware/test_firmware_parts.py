@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import core_build as core
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,12 +25,10 @@ def test_for_a_chip_it_needs_nothing_but_the_core_and_keeps_two_variables(
     gcc = shutil.which("arm-none-eabi-gcc")
     if gcc is None:
         missing("arm-none-eabi-gcc", "apt-get install gcc-arm-none-eabi")
-    zcbor = Path(str(importlib.util.find_spec("zcbor").origin)).parent  # type: ignore[union-attr]
-    folders = ("firmware/src", "firmware/include", "cython_ext/core", "cython_ext/kernels")
+    folders = ("firmware/src", "firmware/include")
     subprocess.run(
-        [str(gcc), "-mcpu=cortex-m4", "-mthumb", "-Os", "-std=c11", "-ffreestanding", "-fbuiltin",
-         "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", f"-D{define}", "-c",
-         *(f"-I{ROOT / folder}" for folder in folders), "-isystem", str(zcbor / "include"),
+        [str(gcc), "-mcpu=cortex-m4", "-mthumb", "-Os", *core.FLAGS, *core.WARNINGS, "-Werror",
+         f"-D{define}", "-c", *(f"-I{ROOT / folder}" for folder in folders), *core.include(),
          *map(str, sorted((ROOT / "firmware/src").glob("*.c")))], check=True, cwd=tmp_path,
     )  # fmt: skip
     objects = [str(path) for path in tmp_path.glob("*.o")]
@@ -44,10 +42,10 @@ def test_for_a_chip_it_needs_nothing_but_the_core_and_keeps_two_variables(
 def parts(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """say.c and utf8.c as a library."""
     out = tmp_path_factory.mktemp("parts") / "parts.so"
-    source, core = ROOT / "firmware/src", ROOT / "cython_ext/core"
-    files = [source / "say.c", source / "utf8.c", core / "bk_unicode.c"]
+    source = ROOT / "firmware/src"
+    files = [source / "say.c", source / "utf8.c", core.find("bk_unicode.c")]
     subprocess.run(
-        ["gcc", "-std=c11", "-O1", "-shared", "-fPIC", f"-I{source}", f"-I{core}",
+        ["gcc", core.DIALECT, "-O1", "-shared", "-fPIC", f"-I{source}", *core.include(),
          *map(str, files), "-o", str(out)], check=True,
     )  # fmt: skip
     return ctypes.CDLL(str(out))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import core_build as core
 import firmware_qemu
 import firmware_uf2
 import pytest
@@ -25,10 +26,10 @@ from support import ROOT
 FIRMWARE = ROOT / "firmware"
 GCC, NM = "arm-none-eabi-gcc", "arm-none-eabi-nm"
 FLAGS = [
-    "-mthumb", "-std=gnu11", "-Os", "-ffreestanding", "-fbuiltin", "-ffp-contract=off",
-    "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Wconversion", "-Wshadow",
-    "-Werror", "-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections",
-    "-Wl,--no-warn-rwx-segments", "-DBK_SWITCHER", "-DBK_EMULATED", "-DBK_WATCHDOG_S=2",
+    "-mthumb", *core.FLAGS, *core.WARNINGS, "-Werror", "-Os", *core.include(),
+    "-ffunction-sections", "-fdata-sections", "-nostartfiles", "--specs=nano.specs",
+    "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments",
+    "-DBK_SWITCHER", "-DBK_EMULATED", "-DBK_WATCHDOG_S=2",
 ]  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def build(chip: Chip, out: Path, *flags: str) -> Path:
     sources = [s for room in rooms for s in sorted(room.glob("*.c"))]
     sources += [FIRMWARE / "store/bk_flash_ram.c", FIRMWARE / "store/bk_flash_stm32f4.c"]
     sources.append(ROOT / "tests/c/port_program.c")
-    include = [FIRMWARE / "include", ROOT / "cython_ext/core", ROOT / "cython_ext/kernels", *rooms]
+    include = [FIRMWARE / "include", *rooms]
     elf = out / f"{chip.machine}.elf"
     command = [GCC, *(flags or FLAGS), *chip.flags, *(f"-I{path}" for path in include),
                *(f"-L{path}" for path in rooms), "-T", str(rooms[-1] / "link.ld"),
@@ -137,10 +138,9 @@ def test_esp32s3_port_calls_what_exists(tmp_path: Path) -> None:
         header = tmp_path / name
         header.parent.mkdir(exist_ok=True)
         header.write_text('#include "esp_stubs.h"\n')
-    include = [tmp_path, ROOT / "tests/c", FIRMWARE / "include",
-               ROOT / "cython_ext/core", ROOT / "cython_ext/kernels"]  # fmt: skip
-    command = ["gcc", "-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Wshadow", "-Werror",
-               *(f"-I{path}" for path in include), str(source)]  # fmt: skip
+    include = [tmp_path, ROOT / "tests/c", FIRMWARE / "include"]
+    command = ["gcc", core.DIALECT, "-fsyntax-only", "-Wall", "-Wextra", "-Wshadow", "-Werror",
+               *(f"-I{path}" for path in include), *core.include(), str(source)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import core_build as core
 import count_cortex_m
 import cross_cortex_m
 import firmware_keys
@@ -22,14 +23,12 @@ from bankai_edge.errors import SignatureError
 from bankai_edge.patch import keys, sign
 from support.compilers import (
     CHIPS,
-    CORE,
     ROOT,
     SANITIZE,
     STRICT,
     build,
     compiler,
     missing,
-    zcbor_root,
 )
 
 FIRMWARE = ROOT / "firmware"
@@ -50,15 +49,13 @@ def monocypher() -> Path:
 
 def objects(gcc: str, flags: list[str], monocypher: Path, out: Path) -> list[Path]:
     """Objects of everything that opens a signed file: ours strictly, the others' as they are."""
-    zcbor = zcbor_root()
-    theirs = [monocypher / "monocypher.c", *sorted((zcbor / "src").glob("zcbor_[cde]*.c"))]
+    curve = monocypher / "monocypher.c"
     made = []
-    for source in [*SIGN, CORE / "bk_cose.c", *theirs]:
+    for source in [*SIGN, core.find("bk_cose.c"), core.find("zcbor.c"), curve]:
         made.append(out / f"{source.stem}.o")
-        strict = ["-std=c11", "-w"] if source in theirs else STRICT
+        strict = [core.DIALECT, "-w"] if source == curve else STRICT
         build([gcc, *flags, *strict, f"-I{FIRMWARE / 'include'}", f"-I{FIRMWARE / 'sign'}",
-               "-isystem", str(monocypher), "-isystem", str(zcbor / "include"),
-               "-c", str(source), "-o", str(made[-1])])  # fmt: skip
+               "-isystem", str(monocypher), "-c", str(source), "-o", str(made[-1])])  # fmt: skip
     return made
 
 

@@ -6,9 +6,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import core_build as core
 import pytest
 
-from support.compilers import CHIPS, CORE, ROOT, SANITIZE, STRICT, build, compiler
+from support.compilers import CHIPS, ROOT, SANITIZE, STRICT, build, compiler
 
 FIRMWARE = ROOT / "firmware"
 STORE = sorted((FIRMWARE / "store").glob("*.c"))
@@ -21,8 +22,9 @@ def test_unit(test: str, tmp_path: Path) -> None:
     gcc = compiler("gcc", "apt-get install gcc")
     source = ROOT / "tests/c" / f"{test}.c"
     binary = tmp_path / test
+    sources = [source, *STORE, core.find("bk_crc.c")]
     build([gcc, *STRICT, "-fno-freestanding", *SANITIZE, "-O2", *INCLUDE, f"-I{source.parent}",
-           str(source), *map(str, STORE), str(CORE / "bk_crc.c"), "-o", str(binary)])  # fmt: skip
+           *map(str, sources), "-o", str(binary)])  # fmt: skip
     done = subprocess.run([str(binary)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)

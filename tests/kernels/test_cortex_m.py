@@ -1,7 +1,7 @@
 """The Cortex-M kernels on emulated chips: the host's bits, in no more instructions than counted.
 
-Bare programs under QEMU's system emulation (tools/cross_cortex_m.py); the firmware has its own
-tests.
+Bare programs under QEMU's system emulation (tools/check/cross_cortex_m.py); the firmware has
+its own tests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from support import ROOT
 from support.compilers import missing
 from support.weights import Weights, host_hash
 
-TABLE = json.loads((ROOT / "docs/cortex_m.json").read_text())
+TABLE = json.loads((ROOT / "boards/counts/cortex_m.json").read_text())
 TOKENS = list(range(40, 46))
 KERNELS = {"m4": ["dsp", "scalar"], "m7": ["dsp", "scalar"], "m55": ["mve", "dsp", "scalar"]}
 OVERLAY, IN_PLACE = 5_000, 40_000  # instructions that a switch of 93 rows of 256 may take
@@ -61,7 +61,7 @@ def test_every_kernel_gives_the_scalar_bits(chip: str, objects: list[Path], tmp_
 def test_one_block_of_tables_at_a_time(chip: str, objects: list[Path], tmp_path: Path) -> None:
     """With half the tables nearly every matrix is wider than they are; -O3 changes no bit."""
     flags = ["-O3", *cross.STRICT, "-DBK_LUT_PANEL=128"]
-    sources = sorted((cross.KERNELS / "cortex_m").glob("*.c"))
+    sources = cross.core.kernels("cortex_m")
     own = [cross.compile_one(cross.CHIPS[chip], source, tmp_path, flags) for source in sources]
     rest = [path for path in objects if path.stem not in {kernel.stem for kernel in own}]
     assert_kernels_agree(chip, own + rest, tmp_path)
@@ -88,20 +88,20 @@ def test_one_hash(chip: str, objects: list[Path], nano_path: Path, tmp_path: Pat
 
 def test_no_vector_float_where_subnormals_count(tools: None) -> None:
     """Helium flushes them, so the compiler may not use it unasked, where it would like to most."""
-    for source in sorted([*cross.CORE.glob("*.c"), *cross.KERNELS.glob("*.c")]):
+    for source in cross.core.SOURCES:
         text = cross.assembly(cross.CHIPS["m55"], source, "-O3")
         assert not re.findall(r"^\s*v\w+\.f32\s+q.*$", text, re.M), source.name
 
 
 def test_no_instruction_count_has_risen(tools: None) -> None:
-    """docs/cortex_m.json still holds; another compiler's counts are not comparable."""
+    """boards/counts/cortex_m.json still holds; another compiler's counts are not comparable."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/count_cortex_m.py"), "--check"],
+        [sys.executable, str(ROOT / "tools/check/count_cortex_m.py"), "--check"],
         capture_output=True,
         text=True,
     )
     if done.returncode == 2:
-        missing("the compiler of docs/cortex_m.json", done.stderr.strip())
+        missing("the compiler of boards/counts/cortex_m.json", done.stderr.strip())
     assert done.returncode == 0, done.stderr
 
 

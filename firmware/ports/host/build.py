@@ -7,7 +7,6 @@ Its environment is described in port.c; run it, and it prints the pty that hosts
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,33 +14,25 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 FIRMWARE = ROOT / "firmware"
-CORE, KERNELS = ROOT / "cython_ext/core", ROOT / "cython_ext/kernels"
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
-FLAGS = ("-std=c11", "-O1", "-g", "-ffp-contract=off", "-fno-strict-aliasing")
+sys.path.append(str(ROOT / "cython_ext"))
+
+import core_build as core  # noqa: E402
+
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def sources() -> list[Path]:
     """Every C file of core, store and firmware."""
     return [
-        *sorted(CORE.glob("*.c")),
-        *sorted(KERNELS.glob("*.c")),
+        *core.SOURCES,
         *sorted((FIRMWARE / "store").glob("bk_store*.c")),
         *sorted((FIRMWARE / "src").glob("*.c")),
     ]
 
 
-def zcbor_root() -> Path:
-    """Where zcbor's wheel put its C sources."""
-    spec = importlib.util.find_spec("zcbor")
-    if spec is None or spec.origin is None:
-        raise SystemExit("zcbor is not installed: pip install zcbor==0.9.1")
-    return Path(spec.origin).parent
-
-
 def sign_sources(objects: Path, policy: str, trust: Path | None) -> tuple[list[Path], list[Path]]:
     """The judge of signatures and the table of keys; Monocypher's, which are not in this tree."""
-    sys.path.insert(0, str(ROOT / "tools"))
+    sys.path.insert(0, str(FIRMWARE / "scripts"))
     import firmware_keys
     import firmware_monocypher
 
@@ -66,25 +57,24 @@ def build(
     With a policy it verifies signatures, by the keys in `trust`. With `reuse`, objects that an
     earlier call put beside `out` are taken as they are.
     """
-    zcbor = zcbor_root()
     objects = out.parent / "objects"
     objects.mkdir(parents=True, exist_ok=True)
     own = [*sources(), FIRMWARE / "ports/host/port.c"]
-    theirs = sorted((zcbor / "src").glob("zcbor_[cde]*.c"))
+    theirs: list[Path] = []
     names = list(defines)
     if policy:
         judge, curve = sign_sources(objects, policy, trust)
-        own, theirs, names = own + judge, theirs + curve, [*names, "BK_SIGN"]
-    folders = ("firmware/include", "firmware/src", "firmware/sign", "cython_ext/core")
-    include = [f"-I{ROOT / folder}" for folder in (*folders, "cython_ext/kernels")]
-    system = {f"-isystem{path}" for path in (zcbor / "include", *(p.parent for p in theirs))}
-    common = [gcc, *FLAGS, *flags, *sorted(system), *include, *(f"-D{name}" for name in names)]
+        own, theirs, names = own + judge, curve, [*names, "BK_SIGN"]
+    include = [f"-I{FIRMWARE / folder}" for folder in ("include", "src", "sign")]
+    include += [*core.include(), *(f"-isystem{path.parent}" for path in theirs)]
+    common = [gcc, core.DIALECT, *core.FLOAT_FLAGS, "-O1", "-g", *flags, *include]
+    common += [f"-D{name}" for name in names]
     linked = []
     for source in [*own, *theirs]:
         linked.append(objects / f"{source.parent.name}_{source.stem}.o")
         if reuse and linked[-1].exists():
             continue
-        strict = WARNINGS if source in own else ("-w",)
+        strict = [*core.WARNINGS, "-Werror"] if source in own else ["-w"]
         subprocess.run([*common, *strict, "-c", str(source), "-o", str(linked[-1])], check=True)
     subprocess.run([gcc, *flags, *map(str, linked), "-o", str(out)], check=True)
     return out
