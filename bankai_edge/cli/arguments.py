@@ -24,6 +24,14 @@ def served_model(path: click.Path, *, required: bool) -> Callable[[F], F]:
     )
 
 
+def model_option(verb: str) -> Callable[[F], F]:
+    """`--model` (model_path) of a verb that can do with the nano."""
+    return click.option(
+        "-m", "--model", "model_path", type=ANY_PATH,
+        help=f"The GGUF to {verb} (default: the nano model that ships with the package).",
+    )  # fmt: skip
+
+
 def policy_option(default: str | None, text: str) -> Callable[[F], F]:
     """`--policy`: which patches an agent takes."""
     return click.option(

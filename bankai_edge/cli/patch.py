@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bankai_edge.cli import patch_sets
-from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.cli.output import json_option, print_fields, print_json, say
 from bankai_edge.durable import write_atomically
 from bankai_edge.errors import IncompatibleError, SignatureError
 from bankai_edge.patch import Patch, bankai_json, encode, files
@@ -45,10 +45,9 @@ def show(file: Path, as_json: bool) -> None:
         fields = {"file": str(file), "bytes": len(data), "signed_by": key, **_fields(shown)}
         print_json("patch", fields)
         return
-    for label, value in _lines(shown, len(data)):
-        click.echo(f"{label:<11}{value}")
+    print_fields(_lines(shown, len(data)))
     if key:
-        click.echo(f"{'signed by':<11}{key} (whose that is: bankai-edge patch verify)")
+        print_fields([("signed by", f"{key} (whose that is: bankai-edge patch verify)")])
 
 
 @patch.command("import")

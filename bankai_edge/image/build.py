@@ -11,9 +11,9 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bankai_edge.errors import UsageError
 from bankai_edge.image import boot, packages, partitions, rootfs
@@ -55,8 +55,7 @@ class Order:
     when: int | None = None  # SOURCE_DATE_EPOCH; None: the kernel package's own time
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A line of the size report, in bytes."""
 
     name: str
@@ -64,8 +63,7 @@ class Part:
     size: int
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What was built. `manifest` rebuilds the same image when given as a lock."""
 
     image: Path
@@ -221,7 +219,7 @@ def _manifest(
         "network": order.network,
         "given": {path.name: packages.sha256(path) for path in files},
         "patches": sorted(path.name for path in (order.store / "patches").iterdir()),
-        "parts": [asdict(part) for part in report.parts],
+        "parts": [part._asdict() for part in report.parts],
         "tools": versions(),
         "lock": cache.used().as_json(),
     }
