@@ -82,7 +82,7 @@ class ModelShape:
         return self.layers * self.kv_heads * self.head_dim * 2 * 2
 
 
-NANO = ModelShape("nano", 6, 256, 768, 8, 2, 32, 512, 256, rope_base=1e4)
+NANO = ModelShape("nano", 6, 256, 768, 8, 2, 32, 512, 256)
 BONSAI = (
     ModelShape("bonsai-0.6b", 28, 1024, 3072, 16, 8, 128, 151_669, 40_960),
     ModelShape("bonsai-1.7b", 28, 2048, 6144, 16, 8, 128, 151_669, 32_768, yarn=(4.0, 8192)),

@@ -29,6 +29,7 @@ from bankai_edge.shapes import NANO, ModelShape
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 EOS, EPS = 0, 1e-6
+SHAPE = replace(NANO, rope_base=1e4)
 # Qwen2's pre-tokenizer: single digits; one punctuation mark or space may lead a run of letters.
 QWEN2_REGEX = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -60,7 +61,7 @@ class NanoModel(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, shape: ModelShape = NANO, binarize: bool = True) -> None:
+    def __init__(self, shape: ModelShape = SHAPE, binarize: bool = True) -> None:
         super().__init__()
         self.shape = shape
         self.binarize = binarize
