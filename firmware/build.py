@@ -1,4 +1,4 @@
-"""What every environment adds to its program: core, device, chip's folders, store, model or switcher.
+"""What every environment adds to its program: core, device, chip, store, model or switcher.
 
 An environment names its folders of ports/ in `custom_ports`, the tokens of its context in
 `custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, the folder that answers
@@ -70,7 +70,7 @@ def add_sizes() -> None:
     env.Append(
         LINKFLAGS=[f"-Wl,--defsym=bk_build_ctx={ctx}", f"-Wl,--defsym=bk_build_panel={panel}"]
     )
-    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET'
+    tool = f'"$PYTHONEXE" "{FIRMWARE / "scripts" / "firmware_ram.py"}" $TARGET'
     env.AddPostAction(
         "$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET")
     )

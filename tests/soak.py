@@ -187,7 +187,7 @@ def fuzz(short: bool) -> Iterator[str]:
         return
     with folder() as at:
         done = subprocess.run(
-            [str(ROOT / "tools/fuzz.sh"), "15" if short else "1800", str(at)],
+            [str(ROOT / "tools/check/fuzz.sh"), "15" if short else "1800", str(at)],
             capture_output=True, text=True,
             env={**os.environ, "KEEP_CORPUS": "1", "PYTHON": sys.executable},
         )  # fmt: skip
@@ -219,7 +219,7 @@ def main() -> None:
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    sys.path.insert(0, str(TESTS))
+    sys.path[:0] = [str(TESTS), str(ROOT / "tools/check")]
     os.chdir(TESTS)  # from the root, -m would find the sources, which have no core beside
     began = time.monotonic()
     for name in options.parts or PARTS:

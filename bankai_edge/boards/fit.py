@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from bankai_edge._facts import GROUP, GROUP_BYTES
 from bankai_edge.boards.schema import Board
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
-from bankai_edge.shapes import GROUP, GROUP_BYTES, ModelShape
+from bankai_edge.shapes import ModelShape
 
 LINUX_BATCH, MAX_THREADS = 64, 4  # tokens per step of prefill; threads by default
 FIRMWARE_BATCH = 1

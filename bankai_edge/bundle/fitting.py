@@ -7,9 +7,8 @@ from pathlib import Path
 
 from bankai_edge import _engine
 from bankai_edge.boards import Board, fits
-from bankai_edge.model.memory import shape_of
 from bankai_edge.model.session import DEFAULT_CONTEXT
-from bankai_edge.model.weights import open_core
+from bankai_edge.model.weights import open_core, shape_of
 
 
 @dataclass(frozen=True)

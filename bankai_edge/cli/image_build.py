@@ -30,7 +30,7 @@ if TYPE_CHECKING:
               help="The image to write; its manifest comes beside it, as OUT.json.")  # fmt: skip
 @click.option(
     "--wheel", type=ANY_PATH,
-    help="This package for aarch64 (tools/build_aarch64.py). Default: the one in ./dist.",
+    help="This package for aarch64 (tools/check/build_aarch64.py). Default: the one in ./dist.",
 )  # fmt: skip
 @ctx_option
 @ram_option

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     "own_wheels",
     multiple=True,
     type=FILE,
-    help="bankai-edge's own wheel (tools/build_aarch64.py); default: from the index.",
+    help="bankai-edge's own wheel (tools/check/build_aarch64.py); default: from the index.",
 )
 @click.option("--wheels", "folder", type=FOLDER, metavar="DIR",
               help="Take the other wheels from there, not from the index.")  # fmt: skip

@@ -31,7 +31,7 @@ def make_store(
     """
     if patches is not None and not patches.is_dir():
         raise UsageError(f"--patches {patches} is not a folder")
-    opened = Model.open(model)
+    opened = Model(model)
     session = Session(opened, ctx=min(STORE_CTX, opened.shape.context))
     trusted = folder.with_name(f"{folder.name}.keys")
     trusted.mkdir()

@@ -54,7 +54,7 @@ class Session:
             raise BankaiError(str(error), next_step="Ask for a smaller --ctx") from error
         self._patches: tuple[_patch.Patch, ...] = ()
         self._held: list[int] = []  # tokens whose keys and values the cache holds
-        self._held_under: list[tuple[_patch.Patch, ...]] = []  # the set that each was computed under
+        self._held_under: list[tuple[_patch.Patch, ...]] = []  # the set of each
         self.stop_reason: StopReason = ""
 
     # ---- patches -----------------------------------------------------------------------------

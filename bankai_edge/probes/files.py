@@ -30,15 +30,15 @@ MARKS = {
 class Entry:
     """One probe as text; `where` names it in errors."""
 
-    where: str
     prompt: str
     correct: str
     wrong: tuple[str, ...]
+    alternates: tuple[str, ...]
+    end: bool  # must the text end after the answer?
+    split: str  # train, validation or heldout
     name: str
     category: str
-    split: str  # train, validation or heldout
-    end: bool  # must the text end after the answer?
-    alternates: tuple[str, ...]
+    where: str
 
 
 def load(name: str) -> list[Entry]:
@@ -105,7 +105,7 @@ def _entry(entry: Any, where: str) -> Entry:
     if marked is not None and marked not in MARKS:
         raise UsageError(f"{where} is in split {marked!r}", expected=f"one of {', '.join(MARKS)}")
     return Entry(
-        where, prompt, correct, tuple(wrong), str(entry.get("name") or ""),
-        str(entry.get("category") or ""), MARKS[marked] if marked else split_by_hash(prompt),
-        bool(entry.get("end", False)), tuple(str(t) for t in entry.get("alternates") or ()),
+        prompt, correct, tuple(wrong), tuple(str(t) for t in entry.get("alternates") or ()),
+        bool(entry.get("end", False)), MARKS[marked] if marked else split_by_hash(prompt),
+        str(entry.get("name") or ""), str(entry.get("category") or ""), where,
     )  # fmt: skip

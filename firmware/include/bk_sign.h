@@ -1,6 +1,6 @@
 /* bk_sign.h: whom this firmware trusts: Ed25519 over the COSE envelope (format/bk_cose.h).
  *
- * Keys and policy are built in: tools/firmware_keys.py writes bk_trust_built_in; a firmware without
+ * Keys and policy are built in: scripts/firmware_keys.py writes bk_trust_built_in; a firmware without
  * signatures takes that of unsigned/. What is refused when: bk_signature_gate.h.
  *
  * A signature counts when R == [S]B - [h]A up to a point of low order, with S in its one canonical

@@ -16,7 +16,7 @@ from SCons.Script import DefaultEnvironment
 
 env = DefaultEnvironment()
 FIRMWARE = Path(env.subst("$PROJECT_DIR"))
-sys.path.insert(0, str(FIRMWARE.parent / "tools"))
+sys.path.insert(0, str(FIRMWARE / "scripts"))
 
 import firmware_keys  # noqa: E402
 import firmware_monocypher  # noqa: E402

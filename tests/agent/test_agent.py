@@ -11,12 +11,16 @@ from typing import Literal
 
 import pytest
 
-from bankai_edge._link import RC, DeviceError
+from bankai_edge._device import DeviceError
+from bankai_edge._link import RC
+from bankai_edge._patch import Patch
 from bankai_edge.agent.device import AgentDevice
+from bankai_edge.agent.limits import MAX_PATCH_BYTES
 from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError
 from bankai_edge.model import Model, Session
 from support.agents import COMMAND, HERE, Agent, bankai, make_patch
+from support.direct import Direct
 from support.disks import FailingDisk
 
 Mode = Literal["overlay", "in-place"]
@@ -28,9 +32,9 @@ class SpySession(Session):
 
     used: tuple[bytes, ...] = ()
 
-    def use(self, patches: Sequence[bytes], *, allow_unbound: bool = False) -> int:
+    def use(self, patches: Sequence[bytes | Patch], *, allow_unbound: bool = False) -> int:
         took_ns = super().use(patches, allow_unbound=allow_unbound)
-        self.used = tuple(patches)
+        self.used = tuple(map(bytes, patches))
         return took_ns
 
 
@@ -44,27 +48,20 @@ class Rig:
         self.disk = FailingDisk()
         self.store = Store(root, self.disk)
         self.log: list[str] = []
-        self.device = AgentDevice(
-            self.model,
-            self.session,
-            self.store,
-            mode=mode,
-            ctx=self.session.ctx,
-            log=self.log.append,
-            on_reset=lambda: None,
+        self.agent = AgentDevice(
+            self.session, self.store, log=self.log.append, on_reset=lambda: None
         )
+        self.device = Direct(self.agent)
 
     def push(self, name: str, data: bytes) -> None:
-        self.device.upload_begin(name, len(data))
-        self.device.upload_write(name, 0, data)
-        self.device.upload_finish(name)
+        self.agent.push(name, data)
 
     def in_step(self) -> tuple[str, ...]:
         """Assert that weights, journal, files and report agree; return the active set."""
         journal = self.store.journal
         active = tuple(member.name for member in journal.active)
         assert self.session.used == tuple(self.store.read(name) for name in active)
-        assert journal.active == tuple(self.store.stored(name) for name in active)
+        assert journal.active == tuple(self.store.journal.patches[name] for name in active)
         assert self.device.info()["active"] == list(active)
         assert self.session.weights_intact()
         return active
@@ -141,7 +138,7 @@ def test_an_unknown_name_in_a_set_changes_nothing(rig: Rig) -> None:
 
 def test_a_name_given_twice_counts_once(rig: Rig) -> None:
     """XOR of a patch with itself is no patch: a set must not do that."""
-    rig.device.activate(["b", "b"])
+    assert "active: b " in "".join(rig.agent.shell("use b b"))
     assert rig.in_step() == ("b",)
 
 
@@ -192,12 +189,12 @@ def test_rows_out_of_range_are_not_stored(rig: Rig) -> None:
     with pytest.raises(DeviceError) as caught:
         rig.push("far", encode(patch))
     assert caught.value.rc == RC["RANGE"]
-    assert "far" not in rig.store
+    assert rig.store.find("far") is None
 
 
 def test_a_huge_upload_is_refused_before_it_starts(rig: Rig) -> None:
     with pytest.raises(DeviceError) as caught:
-        rig.device.upload_begin("huge", 1 << 30)
+        rig.agent.push("huge", bytes(MAX_PATCH_BYTES + 1))
     assert caught.value.rc == RC["TOO_LARGE"]
 
 

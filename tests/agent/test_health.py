@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -11,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from bankai_edge._link import RC, DeviceError
-from bankai_edge.agent import health
-from bankai_edge.agent.device import AgentDevice
+from bankai_edge._device import Device, DeviceError, PromptError
+from bankai_edge._link import RC
+from bankai_edge.agent.device import AgentDevice, Keys, Machine
 from bankai_edge.agent.store import Store
-from bankai_edge.errors import UsageError
 from bankai_edge.model import Model, Session
-from bankai_edge.patch import decode, encode
+from bankai_edge.patch import Patch, decode, encode
 from support.agents import HERE, Agent, bankai, make_patch
+from support.direct import Direct
 from support.disks import FailingDisk
 
 PROMPT = "what is 17 plus 25?"
@@ -28,18 +29,63 @@ Canaries = tuple[tuple[str, str], ...]
 class Script:
     """A model that says what it is told to, a character a token, and counts what it was asked."""
 
+    model_id, model_name, kernel, ctx, in_place = bytes(32), "script", "none", 99, False
+    room_bytes, answer_bytes = 16, 256
+
     def __init__(self, **answers: str) -> None:
         self.answers = answers
         self.tokens = 0
         self.delay_s = 0.0
+        self.running: Iterator[str] = iter("")
 
-    def generate(self, prompt: str, *, max_tokens: int = 64) -> Iterator[str]:
+    def check(self, patch: object) -> None:
+        """Every patch fits."""
+
+    def use(self, patches: object) -> int:
+        return 1
+
+    def hold(self, on: bool) -> None:
+        """Nothing else runs."""
+
+    def begin(self, prompt: str, max_tokens: int, probe: bool) -> int:
         if prompt not in self.answers:
-            raise UsageError("an empty prompt")
+            raise PromptError(0)
         time.sleep(self.delay_s)
-        for character in self.answers[prompt][:max_tokens]:
-            self.tokens += 1
-            yield character
+        self.running = iter(self.answers[prompt][:max_tokens])
+        return 1
+
+    def poll(self, ticket: int, wait: bool, most: int) -> tuple[bytes, int, int, bool]:
+        piece = next(self.running, "")
+        self.tokens += bool(piece)
+        return piece.encode(), 1, 1, not piece
+
+    def cancel(self, ticket: int) -> None:
+        self.running = iter("")
+
+
+class Asked:
+    """A device over a script: what its probes find."""
+
+    def __init__(self, script: Script, root: Path, budget_s: float = 30.0) -> None:
+        self.log: list[str] = []
+        store = Store(root)
+        port = Machine("none", self.log.append, lambda: None)
+        keys = Keys(root / "keys", "open")
+        self.device = Device(
+            store, script, port, keys, version="0", policy="open", probe_budget_s=budget_s
+        )
+
+    def problem(self, *canaries: tuple[str, str]) -> str:
+        """What a patch with these probes fails of; "" when it stays."""
+        self.device.use([])
+        patch = encode(Patch("p", rows=((0, 0, 1),), canaries=canaries))
+        self.device.push("p", patch)
+        try:
+            self.device.use(["p"])
+        except DeviceError as error:
+            assert error.rc == RC["CANARY"]
+            return error.detail
+        return ""
 
 
 @pytest.mark.parametrize(
@@ -60,34 +106,37 @@ class Script:
         ("anything", "", True),
     ],
 )
-def test_what_counts_as_the_expected_answer(answer: str, expected: str, right: bool) -> None:
-    problem, asked = health.failing(Script(q=answer), [("p: probe 1 of 1", "q", expected)], 1.0)
-    assert asked == 1 and (problem == "") == right
+def test_what_counts_as_the_expected_answer(
+    answer: str, expected: str, right: bool, tmp_path: Path
+) -> None:
+    problem = Asked(Script(q=answer), tmp_path).problem(("q", expected))
+    assert (problem == "") == right
     if not right:
         assert problem.startswith("p: probe 1 of 1, 'q', gave ")
 
 
-def test_no_more_tokens_are_made_than_tell() -> None:
+def test_no_more_tokens_are_made_than_tell(tmp_path: Path) -> None:
     model = Script(q="x" * 1000, r="42" + "y" * 1000)
-    health.failing(model, [("p", "q", "42")], 1.0)
+    asked = Asked(model, tmp_path)
+    assert asked.problem(("q", "42"))
     assert model.tokens == 1
-    health.failing(model, [("p", "r", "42")], 1.0)
+    assert asked.problem(("r", "42"))
     assert model.tokens == 1 + 3
 
 
-def test_probes_beyond_the_budget_are_not_asked() -> None:
+def test_probes_beyond_the_budget_are_not_asked(tmp_path: Path) -> None:
     model = Script(q="1")
     model.delay_s = 0.05
-    probes = [("p", "q", "1")] * 10
-    assert health.failing(model, probes, 10.0) == ("", 10)
-    problem, asked = health.failing(model, probes, 0.12)
-    assert problem == "" and 2 <= asked <= 3
-    assert health.failing(model, [("p", "q", "2")], 0.0)[0]  # the first one always is
+    probes = [("q", "1")] * 10
+    assert Asked(model, tmp_path / "a").problem(*probes) == ""
+    short = Asked(model, tmp_path / "b", 0.12)
+    assert short.problem(*probes) == ""
+    assert re.search("[23] of 10 probes were asked", short.log[-1])
+    assert Asked(model, tmp_path / "c", 0.0).problem(("q", "2"))  # the first one always is
 
 
-def test_a_probe_that_cannot_be_asked_fails() -> None:
-    problem, _ = health.failing(Script(), [("p: probe 1 of 1", "", "x")], 1.0)
-    assert "cannot be asked: an empty prompt" in problem
+def test_a_probe_that_cannot_be_asked_fails(tmp_path: Path) -> None:
+    assert "cannot be asked: an empty prompt" in Asked(Script(), tmp_path).problem(("", "x"))
 
 
 class Board:
@@ -103,16 +152,14 @@ class Board:
         self.model = Model(self.nano)
         self.session = Session(self.model)
         self.store = Store(self.root, note=self.log.append)
-        self.device = AgentDevice(
-            self.model,
+        self.agent = AgentDevice(
             self.session,
             self.store,
-            mode="overlay",
-            ctx=self.session.ctx,
             probe_budget_s=30.0,
             log=self.log.append,
             on_reset=lambda: None,
         )
+        self.device = Direct(self.agent)
 
     def restart(self) -> None:
         self.store.close()
@@ -123,9 +170,7 @@ class Board:
 
     def push(self, data: bytes) -> None:
         name = decode(data).name
-        self.device.upload_begin(name, len(data))
-        self.device.upload_write(name, 0, data)
-        self.device.upload_finish(name)
+        self.agent.push(name, data)
 
     @property
     def active(self) -> list[str]:
@@ -213,10 +258,10 @@ def test_a_set_that_fails_its_probes_at_start_gives_way_to_the_one_before(
     board.device.activate(["good"])
     board.store.close()
     with monkeypatch.context() as patched:
-        patched.setattr(health, "failing", lambda *a: ("probe 1 says no", 1) if a[1] else ("", 0))
+        patched.setattr(Session, "generate", lambda *_, **__: iter(["nonsense"]))
         board.start()
     assert board.active == ["plain"]
-    assert any("good does not run: probe 1 says no" in line for line in board.log)
+    assert any("good does not run: good: probe 1 of 1" in line for line in board.log)
     no_rollback_brings_back(board)
 
 
@@ -239,7 +284,7 @@ use = Session.use
 
 def deadly(self, patches, **options):
     took = use(self, patches, **options)
-    if any(victim.encode() in patch for patch in patches):
+    if any(victim.encode() in bytes(patch) for patch in patches):
         os._exit(77)
     return took
 
@@ -273,7 +318,7 @@ def test_a_set_that_kills_the_agent_at_start_is_loaded_twice_at_most(
         assert process.wait(30) == 0
     board.start()
     assert board.active == ["plain"]  # the set before
-    assert "deadly" in board.store
+    assert board.store.find("deadly")
     no_rollback_brings_back(board)
 
 
@@ -282,7 +327,7 @@ def test_a_healthy_start_clears_the_count(board: Board) -> None:
         board.restart()
         assert board.store.journal.starts == 0
         assert board.active == ["plain"]
-    board.store.starting()  # one start did not get that far
+    board.store.count_start()  # one start did not get that far
     board.restart()
     assert board.active == ["plain"] and board.store.journal.starts == 0
 
@@ -292,16 +337,10 @@ def test_a_store_that_cannot_count_starts_all_the_same(board: Board) -> None:
     disk = FailingDisk()
     store = Store(board.root, disk, note=board.log.append)
     disk.arm(0, lasting=True)
-    device = AgentDevice(
-        board.model,
-        Session(board.model),
-        store,
-        mode="overlay",
-        ctx=16,
-        log=board.log.append,
-        on_reset=lambda: None,
+    agent = AgentDevice(
+        Session(board.model, ctx=16), store, log=board.log.append, on_reset=lambda: None
     )
-    assert device.info()["active"] == ["plain"]
+    assert Direct(agent).info()["active"] == ["plain"]
     assert any("disk is full" in line for line in board.log)
     store.close()
     board.start()

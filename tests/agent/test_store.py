@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bankai_edge.agent.journal import SLOTS
+from bankai_edge.agent.limits import Quota
 from bankai_edge.agent.store import Store, StoreError
 from bankai_edge.durable import Disk
 from support import ROOT
@@ -30,18 +31,6 @@ def test_what_is_stored_is_there_after_a_restart(tmp_path: Path) -> None:
     assert state(tmp_path) == (both, both, one, {"arith": 7})
 
 
-<<<<<<< HEAD:tests/test_store.py
-def fill(root: Path) -> None:
-    store = Store(root, spare_bytes=0)
-    put(store, "arith", b"old bytes")
-    put(store, "units", b"units")
-    use(store, "units")
-    use(store, "arith")
-    store.close()
-
-
-=======
->>>>>>> core:tests/agent/test_store.py
 CHANGES: dict[str, Callable[[Store], None]] = {
     "store a new patch": lambda store: put(store, "home", b"home bytes", 3),
     "overwrite an active patch": lambda store: put(store, "arith", b"new bytes"),
@@ -155,41 +144,24 @@ def test_the_highest_sequence_number_is_remembered(tmp_path: Path) -> None:
 )
 def test_a_bad_name_touches_nothing(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path)
-    upload = store.begin("good", 1)
-    upload.write(b"x")
     with pytest.raises(StoreError, match="not a patch name"):
         store.begin(name, 1)
-    with pytest.raises(StoreError, match="not a patch name"):
-        store.commit(name, upload.close())
-    with pytest.raises(StoreError, match="not a patch name"):
-        store.read(name)
-    with pytest.raises(StoreError, match="not a patch name"):
-        store.remove(name)
-    assert name not in store
-    assert store.names() == []
+    assert store.find(name) is None
+    assert store.names() == [] and not list((tmp_path / "tmp").iterdir())
 
 
-def test_an_active_patch_is_not_removed(tmp_path: Path) -> None:
+def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
     fill(tmp_path)
     store = Store(tmp_path)
-    with pytest.raises(StoreError, match=r"active.*off") as caught:
-        store.remove("arith")
-    assert caught.value.reason == "active"
-    assert store.read("arith") == b"old bytes"
-
-
-def test_an_absent_patch_says_what_is_there(tmp_path: Path) -> None:
-    fill(tmp_path)
-    store = Store(tmp_path)
-    with pytest.raises(StoreError, match="arith, units"):
-        store.read("home")
+    assert store.find("home") is None and store.at(2) is None and store.by_id(99) is None
     with pytest.raises(StoreError, match="no patch 'home'"):
-        store.remove("home")
+        store.read("home")
 
 
 def test_leftovers_of_uploads_are_swept_at_start(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.begin("arith", 100).write(b"half of a")
+    store.begin("arith", 100)
+    store.append(b"half of a")
     store.close()
     assert list((tmp_path / "tmp").iterdir())
     (tmp_path / "patches" / f"arith.{'0' * 32}.bkp").write_bytes(b"nobody needs me")
@@ -259,7 +231,7 @@ def test_a_journal_that_cannot_be_read_now_is_not_begun_anew(
         store = Store(tmp_path, note=notes.append)
         assert "journal.0 cannot be read (Input/output error)" in notes[0]
         assert store.journal.active == ()
-        for change in (lambda: store.begin("a", 1), lambda: store.record(())):
+        for change in (lambda: store.begin("a", 1), lambda: store.use(())):
             with pytest.raises(StoreError) as caught:
                 change()
             assert caught.value.reason == "read_only"
@@ -296,8 +268,9 @@ def test_a_full_disk_is_told_before_the_first_byte(tmp_path: Path) -> None:
         def free_bytes(self, path: Path) -> int:
             return 1000
 
-    store = Store(tmp_path, Small(), spare_bytes=900)
-    store.begin("a", 100).abandon()
+    store = Store(tmp_path, Small(), quota=Quota(spare_bytes=900))
+    store.begin("a", 100)
+    store.abort()
     with pytest.raises(StoreError, match="room for 100 bytes, a needs 101") as caught:
         store.begin("a", 101)
     assert caught.value.reason == "full"
@@ -306,18 +279,19 @@ def test_a_full_disk_is_told_before_the_first_byte(tmp_path: Path) -> None:
 ON_A_SMALL_DISK = """
 import sys
 from pathlib import Path
+from bankai_edge.agent.limits import Quota
 from bankai_edge.agent.store import Store, StoreError
 from support.stores import fill, put, state, use
 
 root = Path(sys.argv[1])
 fill(root)
 before = state(root)
-store = Store(root, spare_bytes=0)
+store = Store(root, quota=Quota(spare_bytes=0))
 full = 0
 for step in range(400):
     try:
         put(store, f"big-{step}", bytes([step % 251]) * 7000)
-        store.remove(f"big-{step - 1}") if step % 3 == 0 and f"big-{step - 1}" in store else None
+        store.remove(f"big-{step - 1}") if step % 3 == 0 and store.find(f"big-{step - 1}") else None
         use(store, "arith", "units") if step % 2 else use(store, "arith")
     except StoreError as error:
         assert error.reason == "full", error
@@ -346,8 +320,8 @@ notes = []
 store = Store(root, note=notes.append)
 assert "read-only" in notes[0] and store.read_only
 assert content(store) == before
-changes = [lambda: store.begin("a", 1), lambda: store.remove("units"), lambda: store.record(()),
-           store.starting]
+changes = [lambda: store.begin("a", 1), lambda: store.remove("units"), lambda: store.use(()),
+           store.count_start]
 for change in changes:
     try:
         change()

@@ -32,10 +32,9 @@ from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.recipes import RECIPES, recipe_of
 from bankai_edge.model import kernels
-from bankai_edge.model.memory import shape_of
 from bankai_edge.model.session import BATCH
 from bankai_edge.model.synth import SHAPES as SYNTHETIC
-from bankai_edge.model.weights import open_core
+from bankai_edge.model.weights import open_core, shape_of
 from bankai_edge.shapes import NANO, SHAPES
 from support.compilers import compiler
 
@@ -447,7 +446,7 @@ def test_the_page_is_up_to_date() -> None:
     """docs/boards.md and its plot are what the boards' files, counts and reports give today."""
     found, plot = boards_page.parts()
     page = boards_page.PAGE.read_text(encoding="utf-8")
-    assert boards_page.renewed(page, found) == page, "run: python tools/boards_page.py --write"
+    assert boards_page.renewed(page, found) == page, "run: python tools/make/boards_page.py --write"
     assert boards_page.PLOT.read_text(encoding="utf-8") == plot
     with pytest.raises(ValueError, match="<!-- fits -->"):
         boards_page.renewed(page.replace("<!-- fits -->", ""), found)

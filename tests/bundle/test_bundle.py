@@ -536,9 +536,10 @@ def test_what_no_bundle_is_made_of(
 def test_a_model_too_large_for_the_board_names_both_figures(
     making: dict[str, Path], tmp_path: Path
 ) -> None:
-    from bankai_edge.model.synth import SynthShape, write_model
+    from bankai_edge.model.synth import write_model
+    from bankai_edge.shapes import ModelShape
 
-    shape = SynthShape("wide", 8, 128, 128, 8, 8, 128, 512, 1 << 17)
+    shape = ModelShape("wide", 8, 128, 128, 8, 8, 128, 512, 1 << 17)
     write_model(tmp_path / "wide.gguf", shape, 1)
     (making["patches"] / "arith.bkp").unlink()
     given = {"board": "rpi-zero2w", "model": tmp_path / "wide.gguf"}

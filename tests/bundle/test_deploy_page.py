@@ -70,7 +70,7 @@ def test_every_block_is_marked() -> None:
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What pip finds in place of an index."""
     folder = tmp_path_factory.mktemp("index")
-    for name in (*REQUIRED, "cryptography", "cffi", "pycparser"):
+    for name in (*REQUIRED, "cryptography", "packaging", "cffi", "pycparser"):
         wheel_of(name, folder)
     own_wheel(folder)
     return folder

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import Exact, Float64, logits_hash
 
 from bankai_edge import _engine
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model, Session
 from bankai_edge.shipped import ARITH
 from support import GOLDEN
-from support.reference import Exact, Float64, logits_hash
 
 
 @pytest.fixture(scope="module")

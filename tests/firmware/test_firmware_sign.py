@@ -14,10 +14,10 @@ import cross_cortex_m
 import firmware_keys
 import firmware_monocypher
 import pytest
+from bankai_edge.agent.gate import Gate
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bankai_edge._link import RC
-from bankai_edge.agent.gate import Gate
 from bankai_edge.agent.limits import Policy
 from bankai_edge.errors import SignatureError
 from bankai_edge.patch import keys, sign

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bankai_edge.agent.gate import Gate
 from firmware_monocypher import FetchError
 
-from bankai_edge.agent.gate import Gate
 from bankai_edge.agent.limits import Policy
 from bankai_edge.model import Model
 from bankai_edge.patch import Patch, keys

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from link_device import MemoryDevice
 
 from bankai_edge._link import FrameReader, SmpServer
 from bankai_edge.model import Model
 from bankai_edge.patch import Patch, decode, encode
-from support import ROOT, VECTORS
+from support import VECTORS
 from support.agents import make_patch
 from support.firmware.board import HostBoard
 from support.firmware.twin import BK_GROUP, READ, WRITE, Twin, bound, versions, wander
-from support.link_device import MemoryDevice
 
 CONVERSATIONS = sorted(p.stem for p in VECTORS.glob("*.json") if p.stem != "framing")
 
@@ -61,14 +61,13 @@ def test_the_conversations_with_real_patches(
     """The recorded requests once more, with files that are patches."""
     made = versions(model, ["a", "b"])
     small = {"a": make_patch(model, "a", [1, 2]), "b": make_patch(model, "b", [3])}
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    import make_vectors
+    import vectors
 
     data = padded(made["a"][1], 600)
     try:
-        monkeypatch.setattr(make_vectors, "DATA", data)
-        monkeypatch.setattr(make_vectors, "SHA", make_vectors.hashlib.sha256(data).digest())
-        chunk = make_vectors.chunk
+        monkeypatch.setattr(vectors, "DATA", data)
+        monkeypatch.setattr(vectors, "SHA", vectors.hashlib.sha256(data).digest())
+        chunk = vectors.chunk
 
         def whole(name: str, off: int, content: bytes, **first: Any) -> dict[str, Any]:
             if content in (b"aaa", b"bb"):
@@ -76,13 +75,13 @@ def test_the_conversations_with_real_patches(
                 first["len"] = len(content)
             return dict(chunk(name, off, content, **first))
 
-        monkeypatch.setattr(make_vectors, "chunk", whole)
+        monkeypatch.setattr(vectors, "chunk", whole)
         answers = [
             (what, twin.same(packet, what), twin.generated() if what == "generate" else "")
-            for what, packet, _ in make_vectors.CONVERSATIONS[name](make_vectors.Requests())
+            for what, packet, _ in vectors.CONVERSATIONS[name](vectors.Requests())
         ]
     finally:
-        sys.modules.pop("make_vectors")
+        sys.modules.pop("vectors")
     good = {"upload": "last chunk", "resume": "last chunk", "patches": "activate a, b"}
     if name in good:
         (answer,) = [a for what, a, _ in answers if what == good[name]]

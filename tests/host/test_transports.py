@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from link_device import MemoryDevice
 
 from bankai_edge._link import SmpServer
 from bankai_edge.agent.network import MAX_CONNECTIONS, TcpListener, UdpListener
@@ -26,7 +27,6 @@ from bankai_edge.host.client import Client
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model
 from support.agents import COMMAND, HERE, Agent, bankai, make_patch
-from support.link_device import MemoryDevice
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Images: layout, parts and refusals with tiny inputs. tools/boot_image.py boots whole ones."""
+"""Images: layout, parts, refusals with tiny inputs. tools/check/boot_image.py boots whole ones."""
 
 from __future__ import annotations
 

@@ -118,20 +118,20 @@ def test_one_hash(cpu: str, objects: list[Path], nano_path: Path, tmp_path: Path
 
 
 def test_no_instruction_count_has_risen(objects: list[Path]) -> None:
-    """docs/instructions.json still holds; another compiler's counts are not comparable."""
+    """boards/counts/instructions.json still holds; another compiler's counts are not comparable."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/count_instructions.py"), "--check"],
+        [sys.executable, str(ROOT / "tools/check/count_instructions.py"), "--check"],
         capture_output=True,
         text=True,
     )
     if done.returncode == 2:
-        missing("the compiler of docs/instructions.json", done.stderr.strip())
+        missing("the compiler of boards/counts/instructions.json", done.stderr.strip())
     assert done.returncode == 0, done.stderr
 
 
 def test_instruction_budget() -> None:
     """The table keeps what was promised: at most 24 with dot product, 40 without."""
-    table = json.loads((ROOT / "docs/instructions.json").read_text())
+    table = json.loads((ROOT / "boards/counts/instructions.json").read_text())
     for kernel, dot_product in {"neon-lut": False, "neon-sdot": True}.items():
         gemv = {k: v for k, v in table[kernel].items() if re.fullmatch(r"gemv \d+x\d+", k)}
         assert len(gemv) == 3

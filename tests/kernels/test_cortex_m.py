@@ -1,7 +1,7 @@
 """The Cortex-M kernels on emulated chips: the host's bits, in no more instructions than counted.
 
-Bare programs under QEMU's system emulation (tools/cross_cortex_m.py); the firmware has its own
-tests.
+Bare programs under QEMU's system emulation (tools/check/cross_cortex_m.py); the firmware has
+its own tests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from support import ROOT
 from support.compilers import missing
 from support.weights import Weights, host_hash
 
-TABLE = json.loads((ROOT / "docs/cortex_m.json").read_text())
+TABLE = json.loads((ROOT / "boards/counts/cortex_m.json").read_text())
 TOKENS = list(range(40, 46))
 KERNELS = {"m4": ["dsp", "scalar"], "m7": ["dsp", "scalar"], "m55": ["mve", "dsp", "scalar"]}
 OVERLAY, IN_PLACE = 5_000, 40_000  # instructions that a switch of 93 rows of 256 may take
@@ -94,14 +94,14 @@ def test_no_vector_float_where_subnormals_count(tools: None) -> None:
 
 
 def test_no_instruction_count_has_risen(tools: None) -> None:
-    """docs/cortex_m.json still holds; another compiler's counts are not comparable."""
+    """boards/counts/cortex_m.json still holds; another compiler's counts are not comparable."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/count_cortex_m.py"), "--check"],
+        [sys.executable, str(ROOT / "tools/check/count_cortex_m.py"), "--check"],
         capture_output=True,
         text=True,
     )
     if done.returncode == 2:
-        missing("the compiler of docs/cortex_m.json", done.stderr.strip())
+        missing("the compiler of boards/counts/cortex_m.json", done.stderr.strip())
     assert done.returncode == 0, done.stderr
 
 

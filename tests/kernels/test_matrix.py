@@ -17,13 +17,14 @@ from bankai_edge import _engine, _patch
 from bankai_edge.bench.switching import random_patch
 from bankai_edge.model import Model
 from bankai_edge.model.kernels import available
-from bankai_edge.model.synth import SynthShape, write_model
+from bankai_edge.model.synth import write_model
+from bankai_edge.shapes import ModelShape
 from bankai_edge.shipped import ARITH
 from support import GOLDEN
 
 KERNELS, THREADS, CHUNKS = available(), (1, 2, 3, 4), (1, 3, 16, 64)
 # Nothing is a multiple of a kernel's tile: 401 rows, 3 blocks of columns, 3 kv heads of 64.
-ODD = SynthShape("odd", 2, 384, 640, 6, 3, 64, 401, 256, yarn=(4.0, 64))
+ODD = ModelShape("odd", 2, 384, 640, 6, 3, 64, 401, 256, yarn=(4.0, 64))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from smpclient.transport.serial import Auto, BufferParams, BufferSize, SMPSerial
 
 from support import ROOT
 
-DEVICE = ROOT / "tests/support/link_device.py"
+DEVICE = ROOT / "tools/make/link_device.py"
 PATCH = bytes((i * 37 + i // 256) % 256 for i in range(1500))
 
 

@@ -16,11 +16,11 @@ import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from link_device import MODEL_ID, MemoryDevice
 
 from bankai_edge import _link
 from bankai_edge._link import BK_GROUP, RC, DeviceError, SmpServer
 from support import ROOT
-from support.link_device import MODEL_ID, MemoryDevice
 
 READ, WRITE = 0, 2
 OS, FS, ENUM = 0, 8, 10

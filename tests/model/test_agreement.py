@@ -1,7 +1,7 @@
 """Agreement with llama.cpp: the committed comparison keeps its bounds, and our side still holds.
 
-tools/agree_llama.py made the golden file with llama.cpp at hand; here only this engine runs. Equal
-hashes mean equal logits, so that the figures in the file are today's figures.
+tools/make/agree_llama.py made the golden file with llama.cpp at hand; here only this engine runs.
+Equal hashes mean equal logits, so that the figures in the file are today's figures.
 """
 
 from __future__ import annotations

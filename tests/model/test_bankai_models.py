@@ -17,12 +17,13 @@ import pytest
 
 from bankai_edge.errors import IncompatibleError
 from bankai_edge.model import Model, Session
-from bankai_edge.model.synth import SHAPES, SynthShape, write_model
+from bankai_edge.model.synth import SHAPES, write_model
 from bankai_edge.patch import bankai_json, decode, encode
 from bankai_edge.patch.bind import bind
 from bankai_edge.patch.bkp import Patch
+from bankai_edge.shapes import ModelShape
 
-SMALL = SynthShape("small", 4, 256, 640, 4, 2, 64, 401, 128)
+SMALL = ModelShape("small", 4, 256, 640, 4, 2, 64, 401, 128)
 PUBLISHED = ("calculus_generalized_v1", "calculus_group_v1", "calculus_v1", "patch_math_v1")
 TOKENS = [3, 99, 42]
 

@@ -19,10 +19,11 @@ from bankai_edge.model import Model, Session
 from bankai_edge.model.chat import Chat, ChatMl, Turn
 from bankai_edge.model.sampling import Sampler, Sampling
 from bankai_edge.model.stops import StopFilter
-from bankai_edge.model.synth import SynthShape, write_model
+from bankai_edge.model.synth import write_model
+from bankai_edge.shapes import ModelShape
 from bankai_edge.shipped import ARITH
 
-SHAPE = SynthShape("chatty", 2, 128, 256, 2, 1, 64, 900, 512)
+SHAPE = ModelShape("chatty", 2, 128, 256, 2, 1, 64, 900, 512)
 
 
 @pytest.fixture(scope="module")

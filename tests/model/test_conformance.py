@@ -12,16 +12,18 @@ from typing import Any
 import core_build as core
 import numpy as np
 import pytest
+from reference import Exact, Gguf, Rope
 
 from bankai_edge import _engine
+from bankai_edge._facts import BF16, F16, F32, Q1_0
 from bankai_edge.errors import IncompatibleError
 from bankai_edge.model import Model, Session
-from bankai_edge.model.gguf_writer import BF16, F16, F32, Q1_0, Raw
-from bankai_edge.model.synth import SynthShape, write_model
+from bankai_edge.model.gguf_writer import Raw
+from bankai_edge.model.synth import write_model
+from bankai_edge.shapes import ModelShape
 from support.compilers import STRICT, build, compiler
-from support.reference import Exact, Gguf, Rope
 
-TINY = SynthShape("tiny", 2, 128, 256, 2, 1, 64, 333, 256)
+TINY = ModelShape("tiny", 2, 128, 256, 2, 1, 64, 333, 256)
 TOKENS = [0, 7, 332, 45, 45, 120, 255, 301]
 
 
@@ -243,5 +245,5 @@ def test_yarn_of_the_published_shapes_is_read(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     shape = replace(TINY, head_dim=128, heads=2, kv_heads=1, yarn=(4.0, 8192), context=32_768)
     write_model(path, shape, 1)
-    assert Model(path).shape.rope_scale == pytest.approx(1 + 0.1 * np.log(4), rel=1e-6)
+    assert Model(path).core.rope[1] == pytest.approx(1 + 0.1 * np.log(4), rel=1e-6)
     judged(path)

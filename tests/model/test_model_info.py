@@ -10,15 +10,16 @@ import pytest
 from click.testing import CliRunner
 
 from bankai_edge import _engine
+from bankai_edge._facts import F16
 from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import UsageError
 from bankai_edge.model import Model, Session
-from bankai_edge.model.gguf_writer import F16
 from bankai_edge.model.memory import memory_need
-from bankai_edge.model.synth import SynthShape, write_model
+from bankai_edge.model.synth import write_model
 from bankai_edge.model.weights import open_core
+from bankai_edge.shapes import ModelShape
 
-SHAPE = SynthShape("info", 3, 256, 384, 4, 2, 64, 401, 512)
+SHAPE = ModelShape("info", 3, 256, 384, 4, 2, 64, 401, 512)
 
 
 def info(path: Path, *options: str) -> dict[str, object]:

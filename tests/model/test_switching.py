@@ -14,12 +14,13 @@ from bankai_edge.bench.switching import random_patch
 from bankai_edge.errors import IncompatibleError
 from bankai_edge.model import Model, Session
 from bankai_edge.model.overlays import KEPT
-from bankai_edge.model.synth import SynthShape, write_model
+from bankai_edge.model.synth import write_model
 from bankai_edge.patch import Patch, encode
+from bankai_edge.shapes import ModelShape
 
 Mode = Literal["overlay", "in-place"]
 MODES: tuple[Mode, ...] = ("overlay", "in-place")
-SHAPE = SynthShape("switch", 3, 256, 384, 4, 2, 64, 401, 256)
+SHAPE = ModelShape("switch", 3, 256, 384, 4, 2, 64, 401, 256)
 PROMPT = "one two three"
 
 

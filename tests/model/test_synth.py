@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from bankai_edge._facts import F32, Q1_0
 from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.model import Model, Session, gguf_metadata
 from bankai_edge.model import gguf_writer as gguf
-from bankai_edge.model.synth import SHAPES, SynthShape, tensor_plans, write_model
+from bankai_edge.model.synth import SHAPES, tensor_plans, write_model
 from bankai_edge.model.synth_vocab import vocabulary
 from bankai_edge.model.tokenizer import Tokenizer
+from bankai_edge.shapes import ModelShape
 
-SMALL = SynthShape("small", 3, 256, 384, 4, 2, 64, 401, 512)
+SMALL = ModelShape("small", 3, 256, 384, 4, 2, 64, 401, 512)
 
 # DESIGN's table of the published files; the 0.6B is Qwen3-0.6B's shape.
 PUBLISHED = {
@@ -38,7 +40,7 @@ def digest(path: Path) -> str:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_counts(name: str) -> None:
     plans = tensor_plans(SHAPES[name])
-    weights = sum(p.n_weights for p in plans if p.kind == gguf.Q1_0)
+    weights = sum(p.n_weights for p in plans if p.kind == Q1_0)
     assert (len(plans), weights) == PUBLISHED[name]
 
 
@@ -55,7 +57,7 @@ def test_a_seed_names_the_bytes(tmp_path: Path) -> None:
 def test_it_loads_and_activations_keep_their_size(tmp_path: Path) -> None:
     """Through many layers, logits stay near unit variance: nothing vanishes or overflows."""
     path = tmp_path / "deep.gguf"
-    write_model(path, SynthShape("deep", 28, 256, 512, 4, 2, 64, 401, 512), 1)
+    write_model(path, ModelShape("deep", 28, 256, 512, 4, 2, 64, 401, 512), 1)
     model = Model(path)
     rows = Session(model, ctx=16).logits([5, 99, 400, 0])
     assert np.isfinite(rows).all()
@@ -65,11 +67,12 @@ def test_it_loads_and_activations_keep_their_size(tmp_path: Path) -> None:
 
 def test_shape_is_what_was_asked(tmp_path: Path) -> None:
     path = tmp_path / "odd.gguf"
-    write_model(path, SynthShape("odd", 2, 384, 256, 6, 3, 128, 333, 777, False, (4.0, 64)))
-    shape = Model(path).shape
+    write_model(path, ModelShape("odd", 2, 384, 256, 6, 3, 128, 333, 777, False, (4.0, 64)))
+    model = Model(path)
+    shape = model.shape
     assert (shape.hidden, shape.ffn, shape.heads, shape.kv_heads) == (384, 256, 6, 3)
     assert (shape.head_dim, shape.vocab, shape.context) == (128, 333, 777)
-    assert shape.rope_scale == pytest.approx(1 + 0.1 * np.log(4), rel=1e-6)
+    assert model.core.rope[1] == pytest.approx(1 + 0.1 * np.log(4), rel=1e-6)
 
 
 def test_qwen_ids_of_the_added_tokens() -> None:
@@ -90,7 +93,7 @@ def test_borrowed_vocabulary(tmp_path: Path, nano_path: Path, shared_data: Path)
     """--vocab copies a real tokenizer; padding beyond the rows is cut, too few is refused."""
     path = tmp_path / "real.gguf"
     qwen = shared_data / "ggml-vocab-qwen2.gguf"
-    write_model(path, SynthShape("real", 1, 128, 128, 2, 1, 64, 151_669, 64), vocab_from=qwen)
+    write_model(path, ModelShape("real", 1, 128, 128, 2, 1, 64, 151_669, 64), vocab_from=qwen)
     ours, theirs = Model(path).tokenizer, Tokenizer.open(qwen)
     assert ours.vocab_size == 151_669 < theirs.vocab_size
     text = "Überraschung: 東京 has 37,000,000 people.\n\n  <|im_end|>"
@@ -112,7 +115,7 @@ def test_borrowed_vocabulary(tmp_path: Path, nano_path: Path, shared_data: Path)
 )
 def test_impossible_shapes(change: dict[str, int], words: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=words):
-        write_model(tmp_path / "no.gguf", SynthShape(**{**vars(SMALL), **change}))
+        write_model(tmp_path / "no.gguf", ModelShape(**{**vars(SMALL), **change}))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,7 +151,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 
 def test_writer_refuses_too_much_and_too_little(tmp_path: Path) -> None:
-    plan = [gguf.TensorPlan("t", gguf.F32, (4,))]
+    plan = [gguf.TensorPlan("t", F32, (4,))]
     with pytest.raises(ValueError, match="more than its 16"), \
             gguf.gguf_file(tmp_path / "a", {}, plan) as writer:  # fmt: skip
         writer.write(bytes(17))
@@ -162,8 +165,9 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     """Ten times the data, the same memory: a model streams to disk."""
     code = (
         "import re, sys; from pathlib import Path;"
-        "from bankai_edge.model.synth import SynthShape, write_model;"
-        "n = write_model(Path(sys.argv[1]), SynthShape('wide', 8, 4096, 12288, 32, 8, 128, 8000,"
+        "from bankai_edge.model.synth import write_model;"
+        "from bankai_edge.shapes import ModelShape;"
+        "n = write_model(Path(sys.argv[1]), ModelShape('wide', 8, 4096, 12288, 32, 8, 128, 8000,"
         " 512));"
         "print(n, re.search(r'VmHWM:\\s*(\\d+)', Path('/proc/self/status').read_text())[1])"
     )
@@ -187,11 +191,16 @@ def test_command_line(tmp_path: Path) -> None:
     assert isinstance(done.exception, UsageError)
 
 
-def test_metadata_lookup(nano_path: Path) -> None:
+def test_metadata(nano_path: Path) -> None:
     data = nano_path.read_bytes()
-    found = gguf_metadata.lookup(data, "qwen3.rope.freq_base", "general.architecture", "absent")
-    assert found == {"qwen3.rope.freq_base": 10000.0, "general.architecture": "qwen3"}
-    with pytest.raises(BankaiError, match="cut short"):
-        gguf_metadata.lookup(data[:3000], "absent")
-    with pytest.raises(BankaiError, match="no GGUF"):
-        gguf_metadata.lookup(b"x" * 64, "absent")
+    found = {
+        key: gguf_metadata.decoded(kind, raw)
+        for key, kind, raw in gguf_metadata.entries(data, nano_path)
+    }
+    assert found["qwen3.rope.freq_base"] == 10000.0 and found["general.architecture"] == "qwen3"
+    assert found["tokenizer.ggml.tokens"][:1] == ["<|endoftext|>"]
+    assert found["tokenizer.ggml.token_type"][:2] == [3, 3]
+    with pytest.raises(BankaiError, match="truncated"):
+        gguf_metadata.entries(data[:3000], nano_path)
+    with pytest.raises(BankaiError, match="not a GGUF"):
+        gguf_metadata.entries(b"x" * 64, nano_path)

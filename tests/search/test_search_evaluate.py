@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,11 +19,6 @@ from bankai_edge.search.sites import BIT, GROUP, ROW, as_bytes
 from bankai_edge.shipped import ARITH
 
 FORM = "add_question"  # what arith.bkp teaches
-
-
-@pytest.fixture(scope="module")
-def model(nano_path: Path) -> Model:
-    return Model(nano_path)
 
 
 @pytest.fixture(scope="module")

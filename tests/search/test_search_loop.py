@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,11 +28,6 @@ from bankai_edge.shipped import ARITH
 
 SMALL = Sizes(16, 46), Sizes(12, 46), Sizes(12, 46)
 KNOWN = of_patch(decode(ARITH.read_bytes()))
-
-
-@pytest.fixture(scope="module")
-def model(nano_path: Path) -> Model:
-    return Model(nano_path, threads=1)
 
 
 @pytest.fixture(scope="module")

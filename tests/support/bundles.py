@@ -92,7 +92,8 @@ def own_wheel(out: Path) -> Path:
             files.append((f"bankai_edge/boards/{path.name}", path.read_bytes()))
     metadata = f"Metadata-Version: 2.1\nName: bankai-edge\nVersion: {__version__}\n"
     metadata += "".join(f"Requires-Dist: {name}\n" for name in REQUIRED[:5])
-    metadata += "Provides-Extra: sign\nRequires-Dist: cryptography; extra == 'sign'\n"
+    for extra, name in (("sign", "cryptography"), ("image", "packaging")):
+        metadata += f"Provides-Extra: {extra}\nRequires-Dist: {name}; extra == '{extra}'\n"
     scripts = b"[console_scripts]\nbankai-edge = bankai_edge.cli.main:main\n"
     files.append((f"bankai_edge-{__version__}.dist-info/entry_points.txt", scripts))
     return write_wheel(

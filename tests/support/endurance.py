@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from lives import PROMPT, VERSIONS, Ideal, Set, do, patch, random_step
+
 from bankai_edge.agent.journal import Journal, peek
 from bankai_edge.errors import BankaiError, DeviceTimeoutError, NoDeviceError
 from bankai_edge.host.address import Address
@@ -20,29 +22,9 @@ from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
 from bankai_edge.shipped import NANO
 from support.agents import COMMAND, HERE, Agent
-from support.power_cut import PROMPT, Ideal, Set, Step, patch, random_step
 
-VERSIONS = {
-    hashlib.sha256(patch(version)).hexdigest(): version
-    for version in ("a1", "a2", "b1", "b2", "c1")
-}
 LONGEST_LIFE_S = 0.3
 TOKENS = 3
-
-
-def do(client: Client, step: Step) -> None:
-    """One step of power_cut's lives, by the host's own client."""
-    verb, *names = step
-    if verb == "push":
-        client.push(names[0][0], patch(names[0]))
-    elif verb == "use":
-        client.activate(names)
-    elif verb == "off":
-        client.deactivate()
-    elif verb == "rollback":
-        client.rollback()
-    else:
-        client.remove(names[0])
 
 
 def connect(place: Path) -> Client:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bankai_edge import _patch
-from bankai_edge._link import FrameReader, SmpServer, frame_encode
+from bankai_edge._link import FrameReader, frame_encode
 from bankai_edge.agent.device import AgentDevice
 from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.agent.store import Store
@@ -28,6 +28,7 @@ from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import Patch, encode
 from support.agents import Agent, make_patch
+from support.direct import Direct
 
 
 @dataclass
@@ -106,23 +107,17 @@ class Board:
             self.store.close()
         self.store = Store(self.root)
         self._session.use([])
-        self.device = AgentDevice(
-            self.model,
-            self._session,
-            self.store,
-            mode="overlay",
-            ctx=self._session.ctx,
-            log=lambda _: None,
-            on_reset=lambda: None,
+        self.agent = AgentDevice(
+            self._session, self.store, log=lambda _: None, on_reset=lambda: None
         )
-        self.server = SmpServer(self.device)
+        self.device = Direct(self.agent)
         self.reader = FrameReader(4096)
 
     def take(self, data: bytes) -> bytes:
         """Bytes from the line in; the bytes that go back."""
         out = b""
         for kind, content in self.reader.feed(data):
-            answer = self.server.handle(content) if kind == "packet" else b"unknown command\r\n"
+            answer = self.agent.packet(content) if kind == "packet" else b"unknown command\r\n"
             out += frame_encode(answer) if kind == "packet" and answer else answer
         return out
 

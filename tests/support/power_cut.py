@@ -1,7 +1,6 @@
 """Power cuts at every operation of a store's life, and at random ones.
 
-The agent, the session and the weights are the real
-ones; only the disk is simulated (sim_disk.py).
+The agent, the session and the weights are the real ones; only the disk is simulated (sim_disk.py).
 """
 
 from __future__ import annotations
@@ -11,26 +10,23 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from bankai_edge._link import DeviceError
+from lives import Ideal, Set, Step, patch, random_step
+
+from bankai_edge._device import DeviceError
 from bankai_edge.agent.device import AgentDevice
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
-from bankai_edge.patch import decode, encode
 from bankai_edge.shipped import NANO
-from support.agents import make_patch
+from support.direct import Direct
 from support.sim_disk import Fate, PowerCut, SimDisk
 
-PROMPT = "17+"
 TOKENS = (17,)
 CTX = 16
 Mode = Literal["overlay", "in-place"]
-Step = tuple[str, ...]  # a verb and names; a pushed name carries its version: a1, a2
-Set = tuple[str, ...]
 SOON = 14  # operations: a start's, and the next change's
 
 LIFE: tuple[Step, ...] = (
@@ -60,16 +56,6 @@ def model(mode: Mode) -> Model:
 
 
 @cache
-def patch(version: str) -> bytes:
-    """`a1` is a version of the patch `a`; c's has a probe that no answer passes."""
-    first = {"a": 0, "b": 100, "c": 200}[version[0]] + 40 * (int(version[1:]) - 1)
-    data = make_patch(model("overlay"), version[0], range(first, first + 40))
-    if version[0] == "c":
-        data = encode(replace(decode(data), canaries=((PROMPT, "never said"),)))
-    return data
-
-
-@cache
 def logits(members: Set) -> bytes:
     """What the model computes with these versions active, to the last bit, by a session of its own.
 
@@ -78,45 +64,6 @@ def logits(members: Set) -> bytes:
     session = Session(Model(NANO), ctx=CTX)
     session.use([patch(version) for version in members])
     return session.logits(TOKENS).tobytes()
-
-
-@dataclass(frozen=True)
-class Ideal:
-    """What a store is to be: versions by name, the active set and the one before."""
-
-    stored: tuple[tuple[str, str], ...] = ()
-    active: Set = ()
-    previous: Set = ()
-
-    def after(self, step: Step) -> Ideal | None:
-        """The state after a step; None when it has to be refused."""
-        verb, *names = step
-        stored = dict(self.stored)
-        if verb == "push":
-            (version,) = names
-            stored[version[0]] = version
-            active = tuple(version if m[0] == version[0] else m for m in self.active)
-            return self._new(stored, active)
-        if verb == "rm":
-            if names[0] not in stored or any(m[0] == names[0] for m in self.active):
-                return None
-            del stored[names[0]]
-            return self._new(stored, self.active)
-        if verb == "rollback":
-            if self.previous == self.active:
-                return None
-            active = self.previous
-        else:  # use, off
-            if not all(name in stored for name in names):
-                return None
-            active = tuple(stored[name] for name in names)
-        if active != self.active and any(m[0] == "c" for m in active):
-            return None
-        return self._new({**stored, **{m[0]: m for m in active}}, active)
-
-    def _new(self, stored: dict[str, str], active: Set) -> Ideal:
-        previous = self.previous if active == self.active else self.active
-        return Ideal(tuple(sorted(stored.items())), active, previous)
 
 
 class System:
@@ -131,7 +78,7 @@ class System:
         self._session: Session | None = None
 
     @contextmanager
-    def agent(self) -> Iterator[AgentDevice]:
+    def agent(self) -> Iterator[Direct]:
         """A freshly started agent, whose end is sudden."""
         store = None
         self.notes.clear()
@@ -140,29 +87,18 @@ class System:
             store = Store(self.root, self.disk, note=self.notes.append)
             self._session = session
             self._store = store
-            yield AgentDevice(
-                session.model,
-                session,
-                store,
-                mode=self.mode,
-                ctx=CTX,
-                log=self.notes.append,
-                on_reset=lambda: None,
-            )
+            agent = AgentDevice(session, store, log=self.notes.append, on_reset=lambda: None)
+            yield Direct(agent, chunk_bytes=60)
         finally:
             # The next process maps the file anew; here one private copy serves all.
             session.use([])
             if store is not None:
                 store.close()
 
-    def do(self, device: AgentDevice, step: Step) -> None:
+    def do(self, device: Direct, step: Step) -> None:
         verb, *names = step
         if verb == "push":
-            data = patch(names[0])
-            device.upload_begin(names[0][0], len(data))
-            for at in range(0, len(data), 60):
-                device.upload_write(names[0][0], at, data[at : at + 60])
-            device.upload_finish(names[0][0])
+            device.push(names[0][0], patch(names[0]))
         elif verb == "use":
             device.activate(names)
         elif verb == "off":
@@ -172,7 +108,7 @@ class System:
         else:
             device.remove(names[0])
 
-    def check(self, device: AgentDevice, allowed: set[Ideal]) -> Ideal:
+    def check(self, device: Direct, allowed: set[Ideal]) -> Ideal:
         """The state found is one of `allowed`, whole; weights, journal and files agree."""
         journal, session = self._store.journal, self._session
         assert session is not None
@@ -197,7 +133,7 @@ class System:
         assert list((self.root / "tmp").iterdir()) == []
         return found
 
-    def attempt(self, device: AgentDevice, step: Step, state: Ideal) -> Ideal:
+    def attempt(self, device: Direct, step: Step, state: Ideal) -> Ideal:
         """One step without a cut."""
         after = state.after(step)
         try:
@@ -342,16 +278,6 @@ def at_random(seed: int) -> int:
 
         system.live(steps, cut, revive)
         return system.cuts
-
-
-def random_step(rng: random.Random) -> Step:
-    """Any step, whether it can be done or has to be refused."""
-    verb = rng.choice(["push", "push", "use", "use", "use", "off", "rollback", "rollback", "rm"])
-    if verb == "push":
-        return verb, rng.choice(["a1", "a2", "b1", "b2", "c1"])
-    if verb == "use":
-        return verb, *rng.sample(["a", "b", "c"], rng.choice([1, 1, 1, 2]))
-    return (verb, rng.choice(["a", "b", "c"])) if verb == "rm" else (verb,)
 
 
 @contextmanager

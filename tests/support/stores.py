@@ -5,27 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from bankai_edge.agent.limits import Quota
-from bankai_edge.agent.store import Store, StoreError
+from bankai_edge.agent.store import Store
 
 State = tuple[dict[str, bytes], dict[str, bytes], dict[str, bytes], dict[str, int]]
 
 
 def put(store: Store, name: str, data: bytes, sequence: int | None = None) -> None:
-    upload = store.begin(name, len(data))
+    store.begin(name, len(data))
     try:
-        upload.write(data)
-        store.commit(name, upload.close(), sequence)
-    except StoreError:
-        upload.abandon()
-        raise
+        store.append(data)
+        store.pending()
+        store.commit(sequence)
+    finally:
+        store.abort()
 
 
 def use(store: Store, *names: str) -> None:
-    store.record([store.stored(name) for name in names])
+    store.use([found[1] for name in names if (found := store.find(name))])
 
 
 def rollback(store: Store) -> None:
-    store.record(store.journal.previous)
+    store.use(store.sets()[1])
 
 
 def content(store: Store) -> State:

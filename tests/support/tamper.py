@@ -8,14 +8,15 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bankai_edge._link import RC, DeviceError
+from bankai_edge._device import DeviceError
+from bankai_edge._link import RC
 from bankai_edge.agent.device import AgentDevice
-from bankai_edge.agent.gate import Gate
 from bankai_edge.agent.limits import Policy
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import decode, encode, keys, sign
 from bankai_edge.shipped import ARITH
+from support.direct import Direct
 from support.disks import CountedDisk
 
 POLICIES: tuple[Policy, ...] = ("open", "warn", "require")
@@ -50,25 +51,22 @@ class Board:
         self.policy = policy
         self.session = Session(self.model)
         self.store = Store(self.root, Unsynced(), note=self.log.append)
-        self.device = AgentDevice(
-            self.model,
+        self.agent = AgentDevice(
             self.session,
             self.store,
-            mode="overlay",
-            ctx=self.session.ctx,
-            gate=Gate(policy, self.trust, self.log.append),
+            policy=policy,
+            trust=self.trust.directory,
             log=self.log.append,
             on_reset=lambda: None,
         )
+        self.device = Direct(self.agent)
 
     def restart(self, policy: Policy | None = None) -> None:
         self.store.close()
         self.start(policy or self.policy)
 
     def push(self, data: bytes, name: str = "arith") -> None:
-        self.device.upload_begin(name, len(data))
-        self.device.upload_write(name, 0, data)
-        self.device.upload_finish(name)
+        self.agent.push(name, data)
 
     def refusal(self, change: Callable[[], object]) -> str:
         """The name of the rc with which a change is refused; "" when it is done."""

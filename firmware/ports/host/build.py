@@ -22,7 +22,7 @@ SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def sources(runtime: str) -> list[Path]:
-    """Every C file of core, device and firmware; `runtime` is the folder that answers for weights."""
+    """Every C file of core, device and firmware; `runtime` answers for weights."""
     own = [*core.SOURCES, *core.DEVICE_SOURCES]
     if runtime == "switcher":
         own.remove(core.find("bk_utf8_class.c"))  # it has its own, without Unicode's tables
@@ -36,7 +36,7 @@ def sources(runtime: str) -> list[Path]:
 
 def sign_sources(objects: Path, policy: str, trust: Path | None) -> tuple[list[Path], list[Path]]:
     """What verifies, and the table of keys; Monocypher's, which are not in this tree."""
-    sys.path.insert(0, str(ROOT / "tools"))
+    sys.path.insert(0, str(FIRMWARE / "scripts"))
     import firmware_keys
     import firmware_monocypher
 

@@ -54,7 +54,7 @@ def programs() -> dict[str, Path]:
     pytest.importorskip("platformio") if not os.environ.get("CI") else None
     environment = {**os.environ, "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true"}
     for command in (
-        [sys.executable, str(ROOT / "tools/firmware_seed.py")],
+        [sys.executable, str(ROOT / "firmware/scripts/firmware_seed.py")],
         [sys.executable, "-m", "platformio", "run", *(word for n in names for word in ("-e", n))],
     ):
         done = subprocess.run(

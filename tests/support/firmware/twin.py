@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
+from bankai_edge.agent.gate import Gate
 
 from bankai_edge import _patch
 from bankai_edge._link import BK_GROUP, SmpServer
 from bankai_edge.agent.device import AgentDevice
-from bankai_edge.agent.gate import Gate
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import Patch, decode, encode
