@@ -7,7 +7,6 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +19,11 @@ from smpclient.requests.file_management import FileHashChecksum, FileStatus
 from smpclient.requests.os_management import EchoWrite, MCUMgrParametersRead
 from smpclient.transport.serial import Auto, BufferParams, BufferSize, SMPSerialTransport
 
-DEVICE = Path(__file__).parent / "link_device.py"
-PATCH = bytes((i * 37 + i // 256) % 256 for i in range(1500))
+from support import ROOT
+from support.link_device import bkp
+
+DEVICE = ROOT / "tests/support/link_device.py"
+PATCH = bkp("arith", 1500)
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def test_smpclient_understands_our_errors(port: str) -> None:
         bad = await client.request(FileStatus(name="/etc/passwd"))
         assert error(bad) and bad.err.rc.name == "FILE_INVALID_NAME"
         with pytest.raises(SMPUploadError, match="FILE_WRITE_FAILED"):
-            async for _ in client.upload_file(b"WRONG" * 500, "/bkp/other.bkp"):
+            async for _ in client.upload_file(bkp("other", 2500, model_id=bytes(32)), "/bkp/other.bkp"):
                 pass
 
     talk(port, Auto(), work)
