@@ -88,7 +88,9 @@ def test_smpclient_understands_our_errors(port: str) -> None:
         bad = await client.request(FileStatus(name="/etc/passwd"))
         assert error(bad) and bad.err.rc.name == "FILE_INVALID_NAME"
         with pytest.raises(SMPUploadError, match="FILE_WRITE_FAILED"):
-            async for _ in client.upload_file(bkp("other", 2500, model_id=bytes(32)), "/bkp/other.bkp"):
+            async for _ in client.upload_file(
+                bkp("other", 2500, model_id=bytes(32)), "/bkp/other.bkp"
+            ):
                 pass
 
     talk(port, Auto(), work)

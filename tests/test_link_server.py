@@ -345,7 +345,8 @@ def test_a_long_detail_is_cut_between_characters(client: Client) -> None:
 
 def test_the_link_imports_nothing_heavy(tmp_path: Path) -> None:
     heavy = ["numpy", "cbor2", "logging", "bankai_edge._engine"]
-    code = f"import sys, bankai_edge._link, bankai_edge._device; print([m for m in {heavy} if m in sys.modules])"
+    both = "bankai_edge._link, bankai_edge._device"
+    code = f"import sys, {both}; print([m for m in {heavy} if m in sys.modules])"
     command = [sys.executable, "-c", code]
     assert subprocess.check_output(command, text=True, cwd=tmp_path) == "[]\n"
 

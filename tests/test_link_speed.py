@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
-from agents import COMMAND, HERE, Agent
-from faults import BadLine, Bench, scattered
 
+from agents import COMMAND, HERE, Agent
 from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.host.address import parse_address
 from bankai_edge.host.client import Client
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model
+from faults import BadLine, Bench, scattered
 
 BAUD = 115200
 BITS_A_BYTE = 10  # 8N1

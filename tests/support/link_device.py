@@ -1,6 +1,7 @@
-"""The C device over a store that is a dict and a model that says its prompt; on a pty as a program.
+"""The C device over a store that is a dict, and a model that says its prompt.
 
-`python tests/support/link_device.py [buf_size]` prints the pty's path and serves until it is killed.
+As a program (`python tests/support/link_device.py [buf_size]`) it prints the path of a pty and
+serves there until it is killed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ QUOTA = (1000, 1_000_000, 1 << 30)  # patches, bytes of one, of all
 
 
 def bkp(name: str, size_bytes: int | None = None, *, model_id: bytes | None = MODEL_ID) -> bytes:
-    """A patch of three rows for MemoryDevice's model, with as much provenance as makes it so large."""
+    """A patch of three rows for MemoryDevice's model, and as much provenance as its size wants."""
     patch = Patch(name=name, rows=((0, 3, 1), (0, 3, 5), (1, 3, 9)), model_id=model_id, crc=1)
     return padded(encode(patch), size_bytes or 0) if size_bytes else encode(patch)
 
