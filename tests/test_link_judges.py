@@ -24,6 +24,7 @@ from support.link_device import bkp
 
 DEVICE = ROOT / "tests/support/link_device.py"
 PATCH = bkp("arith", 1500)
+WRONG = bkp("other", 2500, model_id=bytes(32))
 
 
 @pytest.fixture
@@ -88,9 +89,7 @@ def test_smpclient_understands_our_errors(port: str) -> None:
         bad = await client.request(FileStatus(name="/etc/passwd"))
         assert error(bad) and bad.err.rc.name == "FILE_INVALID_NAME"
         with pytest.raises(SMPUploadError, match="FILE_WRITE_FAILED"):
-            async for _ in client.upload_file(
-                bkp("other", 2500, model_id=bytes(32)), "/bkp/other.bkp"
-            ):
+            async for _ in client.upload_file(WRONG, "/bkp/other.bkp"):
                 pass
 
     talk(port, Auto(), work)
