@@ -9,6 +9,12 @@ from typing_extensions import Buffer
 def kernels() -> list[tuple[str, str, bool, str]]:
     """Name, family, whether this CPU runs it, what it needs; the fastest first."""
 
+def gguf_entries(buffer: Buffer) -> list[tuple[str, int, bytes]]:
+    """Key, type id and raw value of every key/value of a GGUF, whatever its tensors are.
+
+    Raises `CoreError` when the bytes are no such file.
+    """
+
 class Pool:
     """Threads that share one computation; a second caller waits for the first."""
 
@@ -39,6 +45,8 @@ class Model:
     def kernel(self) -> str: ...
     @property
     def id(self) -> bytes: ...
+    def text(self, key: str) -> str:
+        """The header's text of this key, or ""."""
     @property
     def name(self) -> str: ...
     @property

@@ -55,7 +55,7 @@ class DeviceTimeoutError(BankaiError):
 
 
 class CoreError(Exception):
-    """The C core's refusal: `code` is a negative value of `bk_error` (bk_error.h).
+    """The C core's refusal: `code` is a negative value of `bk_error`, named by `_facts.Err`.
 
     `detail` names the key, tensor or offset when the core knows it. Rooms above turn this into a
     sentence; a user never sees it bare.

@@ -1,4 +1,4 @@
-"""The shapes of the published models and of the nano: what memory and speed are computed from.
+"""Shapes of models: what memory and speed are computed from, and what can be written.
 
 Counts of the published files (docs of their publisher; DESIGN 2). Nothing here opens a model.
 """
@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-GROUP = 128  # weights that share one scale
-GROUP_BYTES = 18  # an fp16 scale and 128 bits
+from bankai_edge._facts import GROUP, GROUP_BYTES
+from bankai_edge.errors import UsageError
+
+
+def q1_bytes(weights: int) -> int:
+    """Bytes of so many weights in Q1_0."""
+    return weights // GROUP * GROUP_BYTES
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,22 @@ class ModelShape:
     tied: bool = True  # the head is the embedding
     yarn: tuple[float, int] | None = None
     rope_base: float = 1e6
+
+    def checked(self) -> ModelShape:
+        """Itself; raises UsageError when no such model can be."""
+        for field in ("hidden", "ffn"):
+            if getattr(self, field) % GROUP or getattr(self, field) <= 0:
+                raise UsageError(
+                    f"{field} {getattr(self, field)}", expected=f"a multiple of {GROUP}"
+                )
+        if self.heads * self.head_dim % GROUP or self.head_dim % 2:
+            raise UsageError(
+                f"{self.heads} heads of {self.head_dim}",
+                expected=f"an even head dimension, and together a multiple of {GROUP}",
+            )
+        if not 0 < self.kv_heads <= self.heads or self.heads % self.kv_heads:
+            raise UsageError(f"{self.kv_heads} kv heads", expected=f"a divisor of {self.heads}")
+        return self
 
     @property
     def layer_matrices(self) -> tuple[tuple[int, int], ...]:
@@ -53,7 +74,7 @@ class ModelShape:
         """Bytes of all tensors in a file; its header and tokenizer (megabytes) come on top."""
         embedding = 0 if self.tied else self.vocab * self.hidden
         norms = self.layers * 2 * (self.hidden + self.head_dim) + self.hidden
-        return (self.multiplied_weights + embedding) // GROUP * GROUP_BYTES + 4 * norms
+        return q1_bytes(self.multiplied_weights + embedding) + 4 * norms
 
     @property
     def kv_bytes_per_token(self) -> int:

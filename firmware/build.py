@@ -1,8 +1,9 @@
-"""What every environment adds to its program: the core, the chip's folders, the store, the model.
+"""What every environment adds to its program: core, device, chip, store, model or switcher.
 
 An environment names its folders of ports/ in `custom_ports`, the tokens of its context in
-`custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, and may name another
-model in `custom_model`. Run by PlatformIO before the platform's own script.
+`custom_ctx`, the columns whose look-up tables it keeps in `custom_panel`, the folder that answers
+for the weights in `custom_runtime` (session or switcher), and may name another model in
+`custom_model`. Run by PlatformIO before the platform's own script.
 """
 
 from __future__ import annotations
@@ -69,32 +70,38 @@ def add_sizes() -> None:
     env.Append(
         LINKFLAGS=[f"-Wl,--defsym=bk_build_ctx={ctx}", f"-Wl,--defsym=bk_build_panel={panel}"]
     )
-    tool = f'"$PYTHONEXE" "{ROOT / "tools" / "firmware_ram.py"}" $TARGET'
+    tool = f'"$PYTHONEXE" "{FIRMWARE / "scripts" / "firmware_ram.py"}" $TARGET'
     env.AddPostAction(
         "$BUILD_DIR/firmware.elf", env.VerboseAction(tool, "RAM and flash of $TARGET")
     )
 
 
 def add_core() -> None:
-    """The core and its kernels for a chip, as Meson's lists have them."""
+    """Core, device and a chip's kernels, as Meson's lists have them."""
     env.Append(CFLAGS=[core.DIALECT], CCFLAGS=[*core.FLOAT_FLAGS, *core.include()])
-    own = [*core.SOURCES, *core.kernels("cortex_m")]
+    own = [*core.SOURCES, *core.DEVICE_SOURCES, *core.kernels("cortex_m")]
+    if runtime.name == "switcher":
+        own.remove(core.find("bk_utf8_class.c"))  # it has its own, without Unicode's tables
     names = [f"+<{source.relative_to(core.HERE)}>" for source in own]
     env.BuildSources("$BUILD_DIR/core", str(core.HERE), ["-<*>", *names])
 
 
 chips = env.GetProjectOption("custom_ports").split()
+runtime = FIRMWARE / env.GetProjectOption("custom_runtime")
 env.Append(
     CPPPATH=[str(FIRMWARE / "include"), *(str(PORTS / chip) for chip in chips)],
     LIBPATH=[str(PORTS / chip) for chip in chips],
 )
 add_core()
-add_model()
+if runtime.name == "session":
+    add_model()
 if "test" in env.GetBuildType():
     add_golden()
 add_sizes()
+no_model = ["-<model.S>", "-<place_model.c>"] if runtime.name == "switcher" else []
 for chip in chips:
-    env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip))
+    env.BuildSources(f"$BUILD_DIR/ports/{chip}", str(PORTS / chip), ["+<*>", *no_model])
+env.BuildSources(f"$BUILD_DIR/{runtime.name}", str(runtime))
 env.BuildSources("$BUILD_DIR/store", str(FIRMWARE / "store"))
 script = PORTS / chips[-1] / "link.ld"
 if script.is_file():

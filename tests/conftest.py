@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-ROOT = Path(__file__).parent.parent
+from support import ROOT
 
 # No deadline: a busy machine is no defect of the code under test.
 settings.register_profile("unhurried", deadline=None)
@@ -34,6 +34,6 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def firmware_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The firmware as a program of this machine, under sanitizers."""
-    from firmware.board import host_program
+    from support.firmware.board import host_program
 
     return host_program(tmp_path_factory.mktemp("firmware"))

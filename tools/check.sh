@@ -3,7 +3,7 @@
 # emulated chips, pytest.
 set -eu
 cd "$(dirname "$0")/.."
-. tools/environment.sh
+. tools/check/environment.sh
 # Only CI: a developer's machine is not given an ssh server for a test that can be skipped.
 environment gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
     qemu-user qemu-system-arm device-tree-compiler dosfstools erofs-utils mtools \

@@ -2,6 +2,6 @@
 # Install bankai-edge into a private environment beside this checkout and run its demo.
 set -eu
 cd "$(dirname "$0")/.."
-. tools/environment.sh
+. tools/check/environment.sh
 environment -- ""
 exec bankai-edge demo

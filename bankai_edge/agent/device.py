@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bankai_edge import __version__
 from bankai_edge._device import REVOKED, STRANGER, TRUSTED, Device, Shell
 from bankai_edge.agent.engine import EngineSession
-from bankai_edge.agent.limits import PROBE_BUDGET_S, Policy, Quota
-from bankai_edge.agent.shelf import Shelf
+from bankai_edge.agent.limits import PROBE_BUDGET_S, Policy
 from bankai_edge.agent.store import Store
 from bankai_edge.boards.device import conditions, fitting
 from bankai_edge.patch import sign
@@ -72,10 +71,7 @@ class Machine:
 
 
 class AgentDevice:
-    """Answers packets and typed lines from any thread (`listeners.Answers`).
-
-    `policy`, `quota` and `allow_unbound` may be set while it runs.
-    """
+    """Answers packets and typed lines from any thread (`listeners.Answers`)."""
 
     def __init__(
         self,
@@ -87,15 +83,13 @@ class AgentDevice:
         allow_unbound: bool = False,
         policy: Policy = "open",
         trust: Path | None = None,
-        quota: Quota | None = None,
         probe_budget_s: float = PROBE_BUDGET_S,
     ) -> None:
         self._store = store
         self._lock = threading.RLock()
         self._engine = EngineSession(session, allow_unbound=allow_unbound, log=log)
-        self._shelf = Shelf(store, quota or Quota())
         self._core = Device(
-            self._shelf,
+            store,
             self._engine,
             Machine(self._engine.kernel, log, on_reset),
             Keys(trust or store.root / "keys", policy),
@@ -127,6 +121,11 @@ class AgentDevice:
         """Store a file as an upload would be; raises `_device.DeviceError`."""
         with self._lock:
             self._core.push(name, data)
+
+    def use(self, names: Sequence[str]) -> None:
+        """Make exactly this set active; raises `_device.DeviceError`."""
+        with self._lock:
+            self._core.use(list(dict.fromkeys(names)))
 
     def close(self) -> None:
         """Let a running change finish, then allow none any more."""

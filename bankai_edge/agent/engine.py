@@ -149,7 +149,7 @@ class EngineSession:
             return self._session.use(wanted, allow_unbound=self.allow_unbound)
 
     def weights(self) -> tuple[bytes, bool]:
-        """SHA-256 of the weights, and whether they are, with in-place flips taken back, as loaded."""
+        """SHA-256 of the pristine weights, and whether they are as they were loaded."""
         with self._turn():
             intact = self._session.weights_intact()
             return bytes.fromhex(self._session.model.weights_digest()), intact

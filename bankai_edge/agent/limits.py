@@ -13,12 +13,13 @@ MAX_NEW_TOKENS = 4096
 PROBE_BUDGET_S = 1.5  # for the patches' own probes at a switch: a client waits 2 s for the answer
 
 
-SPARE_BYTES = 16 << 10  # of the disk, which stay free for the journal and others
-
-
 @dataclass(frozen=True)
 class Quota:
-    """How much a store takes. What only the previous set still needs does not count."""
+    """How much a store takes. `spare_bytes` of the disk stay free for the journal and others.
+
+    What only the previous set still needs does not count.
+    """
 
     patches: int = 64
     total_bytes: int = 16 << 20
+    spare_bytes: int = 16 << 10

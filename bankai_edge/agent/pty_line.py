@@ -10,7 +10,6 @@ import os
 import select
 import threading
 import tty
-from types import TracebackType
 
 FULL_S = 0.5  # bytes are lost, as on a real line, when nobody reads for this long
 
@@ -64,12 +63,7 @@ class PtyCable:
     def __enter__(self) -> PtyCable:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _stop(self) -> None:

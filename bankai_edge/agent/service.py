@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -89,7 +89,7 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end.stop)
     trust = TrustStore(config.trust or config.store / "keys")
-    store = Store(config.store, note=log)
+    store = Store(config.store, quota=config.quota, note=log)
     seeding = Seeding(config.seed, config.store, log) if config.seed else None
     if seeding:
         seeding.keys(trust)
@@ -103,7 +103,6 @@ def run_agent(config: AgentConfig, log: Callable[[str], None]) -> None:
         allow_unbound=config.allow_unbound,
         policy=config.policy,
         trust=trust.directory,
-        quota=config.quota,
         probe_budget_s=config.probe_budget_s,
     )
     if seeding:

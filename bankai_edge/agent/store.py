@@ -19,23 +19,21 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from bankai_edge._device import DeviceError
+from bankai_edge._facts import NAME_RULE, name_ok
 from bankai_edge._link import RC
 from bankai_edge.agent.journal import Journal, JournalFile, Stored
-from bankai_edge.agent.limits import SPARE_BYTES
+from bankai_edge.agent.limits import MAX_PATCH_BYTES, Quota
 from bankai_edge.durable import Disk
 from bankai_edge.errors import BankaiError
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
-_FILE = re.compile(r"([a-z0-9][a-z0-9._-]{0,31})\.([0-9a-f]{32})\.bkp")
-
-
+Entry = tuple[str, int, int]  # name, id, bytes
 _REASONS = {
     "name": "BAD_NAME",
     "absent": "NO_SUCH_PATCH",
-    "active": "ACTIVE",
     "full": "NO_SPACE",
     "read_only": "READ_ONLY",
     "damaged": "MALFORMED",
@@ -46,7 +44,7 @@ _REASONS = {
 class StoreError(BankaiError):
     """The store refused or failed; what it held before, it still holds.
 
-    `reason` says which way: "name", "absent", "active", "full", "read_only", "damaged" or "io".
+    `reason` says which way: "name", "absent", "full", "read_only", "damaged" or "io".
     `rc` and `detail` are what a device answers for it.
     """
 
@@ -56,21 +54,17 @@ class StoreError(BankaiError):
         super().__init__(found, expected=expected, next_step=next_step)
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A whole upload, on the medium, not yet in the store."""
-
-    path: Path
-    sha256: str
-    size_bytes: int
-
-
 class Upload:
-    """A file on its way in. Nothing is visible in the store until `Store.commit`."""
+    """A file on its way in. Nothing is visible in the store until it is committed.
 
-    def __init__(self, disk: Disk, path: Path) -> None:
+    `stored` says which bytes came, once all of them are on the medium.
+    """
+
+    def __init__(self, disk: Disk, path: Path, name: str) -> None:
+        self.path = path
+        self.stored: Stored | None = None
         self._disk = disk
-        self._path = path
+        self._name = name
         self._descriptor = disk.create(path)
         self._hash = hashlib.sha256()
         self._size_bytes = 0
@@ -82,21 +76,23 @@ class Upload:
         self._hash.update(chunk)
         self._size_bytes += len(chunk)
 
-    def close(self) -> Finished:
-        """Force the bytes to the medium and say where they lie."""
-        try:
-            with _changing("receiving an upload"):
-                self._disk.sync(self._descriptor)
-        finally:
-            self._release()
-        return Finished(self._path, self._hash.hexdigest(), self._size_bytes)
+    def close(self) -> Stored:
+        """Force the bytes to the medium, if they are not there yet, and say which they are."""
+        if self.stored is None:
+            try:
+                with _changing("receiving an upload"):
+                    self._disk.sync(self._descriptor)
+            finally:
+                self._release()
+            self.stored = Stored(self._name, self._hash.hexdigest(), self._size_bytes)
+        return self.stored
 
     def abandon(self) -> None:
         """Forget the upload. What cannot be deleted now is deleted at the next start."""
         self._release()
         with contextlib.suppress(OSError):
-            if self._path.exists():
-                self._disk.remove(self._path)
+            if self.path.exists():
+                self._disk.remove(self.path)
 
     def _release(self) -> None:
         if self._descriptor >= 0:
@@ -105,9 +101,10 @@ class Upload:
 
 
 class Store:
-    """The patches of one device and its journal. One process at a time: the directory is locked.
+    """The patches of one device and its journal: a `_device.StorePort`.
 
-    `note` is told, in one sentence each, what had to be repaired at start or is less durable.
+    One process at a time: the directory is locked. `limits` may be changed at any time. `note` is
+    told, in one sentence each, what had to be repaired at start or is less durable.
     """
 
     def __init__(
@@ -115,15 +112,18 @@ class Store:
         root: Path,
         disk: Disk | None = None,
         *,
-        spare_bytes: int = SPARE_BYTES,
+        quota: Quota | None = None,
         note: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._disk = disk or Disk()
-        self._spare_bytes = spare_bytes
+        self.limits = quota or Quota()
         self._note = note
         self._patches = root / "patches"
         self._tmp = root / "tmp"
         self.root = root
+        self._upload: Upload | None = None
+        self._ids: dict[Stored, int] = {}
+        self._running: dict[Stored, bytes] = {}
         try:
             for directory in (root, self._patches, self._tmp):
                 directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -165,30 +165,50 @@ class Store:
         """Whether nothing can be changed."""
         return self._file.read_only
 
+    def quota(self) -> tuple[int, int, int]:
+        """What the operator allows: patches, bytes of one, bytes of all."""
+        return self.limits.patches, MAX_PATCH_BYTES, self.limits.total_bytes
+
     def names(self) -> list[str]:
         """The stored patches' names, sorted."""
         return sorted(self.journal.patches)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.journal.patches
+    def at(self, index: int) -> Entry | None:
+        """Name, id and bytes of the patch at `index` in the order of names."""
+        names = self.names()
+        return self.find(names[index]) if index < len(names) else None
 
-    def stored(self, name: str) -> Stored:
-        """Which bytes a name stands for; raises StoreError("name" or "absent")."""
-        check_name(name)
-        try:
-            return self.journal.patches[name]
-        except KeyError:
-            have = ", ".join(self.names()) or "it is empty"
-            raise StoreError(
-                "absent", f"no patch {name!r} in the store", expected=f"one of: {have}"
-            ) from None
+    def find(self, name: str) -> Entry | None:
+        """The same of the stored patch of a name."""
+        stored = self.journal.patches.get(name)
+        return None if stored is None else (name, self._id(stored), stored.size_bytes)
 
-    def read(self, what: str | Stored) -> bytes:
+    def by_id(self, ident: int) -> Entry | None:
+        """The same of the patch of an id, while the journal needs it."""
+        stored = self._of(ident)
+        needed = stored is not None and stored.file_name in self.journal.files
+        return (stored.name, ident, stored.size_bytes) if stored and needed else None
+
+    def sets(self) -> tuple[Sequence[int], Sequence[int], int]:
+        """The active and the previous set, and the starts counted."""
+        journal = self.journal
+        return [*map(self._id, journal.active)], [*map(self._id, journal.previous)], journal.starts
+
+    def sequence(self, name: str) -> int | None:
+        """The highest sequence number that a name has had."""
+        return self.journal.sequences.get(name)
+
+    def read(self, what: int | str | Stored) -> bytes:
         """The bytes of a name, or of a member of a set; raises StoreError.
 
-        Its reason is "name", "absent", "io", or "damaged" when the disk holds other bytes.
+        Its reason is "absent", "io", or "damaged" when the disk holds other bytes. By its id, a
+        patch that is active is read once: what becomes of its file then changes nothing.
         """
-        stored = self.stored(what) if isinstance(what, str) else what
+        if isinstance(what, int):
+            return self._read_running(self._members([what])[0])
+        stored = self.journal.patches.get(what) if isinstance(what, str) else what
+        if stored is None:
+            raise StoreError("absent", f"no patch {what!r} in the store")
         try:
             data = (self._patches / stored.file_name).read_bytes()
         except FileNotFoundError:
@@ -205,87 +225,107 @@ class Store:
 
     # -- changes -------------------------------------------------------------------------------
 
-    def begin(self, name: str, size_bytes: int) -> Upload:
+    def begin(self, name: str, size_bytes: int) -> None:
         """Start an upload, dropping any unfinished one; raises StoreError.
 
         "full" when the disk has no room for it, beside what stays free for the journal and others.
         """
-        check_name(name)
-        self._make_sure_of_room(name, size_bytes)
+        if not name_ok(name):
+            raise StoreError("name", f"{name!r} is not a patch name", expected=NAME_RULE)
+        self.abort()
+        with _changing("looking for room"):
+            self._refuse_read_only()
+            free = self._disk.free_bytes(self.root) - self.limits.spare_bytes
+        if size_bytes > free:
+            raise StoreError(
+                "full",
+                f"the store is full: the disk has room for {max(0, free)} bytes, "
+                f"{name} needs {size_bytes}",
+                next_step="Remove a patch with bankai-edge rm NAME, then push again.",
+            )
         with _changing("starting an upload"):
-            return Upload(self._disk, self._tmp / "upload")
+            self._upload = Upload(self._disk, self._tmp / "upload", name)
 
-    def commit(self, name: str, finished: Finished, sequence: int | None = None) -> Stored:
-        """Move a finished upload into the store as `name`, replacing what had that name.
+    def append(self, chunk: bytes) -> None:
+        """Add to the upload; raises StoreError("full", "read_only" or "io")."""
+        self._open_upload().write(chunk)
 
-        Where `name` is active, its new bytes are from this instant, and the previous set is the
+    def abort(self) -> None:
+        """Drop the upload, if one is open."""
+        if self._upload is not None:
+            self._upload.abandon()
+            self._upload = None
+
+    def pending(self) -> bytes:
+        """All of the upload's bytes, forced to the medium."""
+        upload = self._open_upload()
+        upload.close()
+        return upload.path.read_bytes()
+
+    def commit(self, sequence: int | None = None) -> int:
+        """Move the upload into the store, replacing what had its name; returns the id.
+
+        Where its name is active, its new bytes are from this instant, and the previous set is the
         present one with the old. `sequence` is remembered as the highest of that name.
         """
-        check_name(name)
-        stored = Stored(name, finished.sha256, finished.size_bytes)
+        upload = self._open_upload()
+        stored = upload.close()
         before = self.journal
-        active = tuple(stored if member.name == name else member for member in before.active)
+        active = tuple(stored if old.name == stored.name else old for old in before.active)
         after = replace(
             before,
-            patches={**before.patches, name: stored},
+            patches={**before.patches, stored.name: stored},
             active=active,
             previous=before.previous if active == before.active else before.active,
             starts=before.starts if active == before.active else 0,
         )
         if sequence is not None:
-            highest = max(sequence, after.sequences.get(name, 0))
-            after = replace(after, sequences={**after.sequences, name: highest})
+            highest = max(sequence, after.sequences.get(stored.name, 0))
+            after = replace(after, sequences={**after.sequences, stored.name: highest})
         try:
-            with _changing(f"storing {name}"):
+            with _changing(f"storing {stored.name}"):
                 self._refuse_read_only()
-                self._disk.rename(finished.path, self._patches / stored.file_name)
+                self._disk.rename(upload.path, self._patches / stored.file_name)
                 self._disk.sync_directory(self._patches)
                 self._file.commit(after)
         finally:
             self._clean({*before.files, stored.file_name})
-        return stored
+        return self._id(stored)
 
-    def remove(self, name: str, *, forget: bool = True) -> None:
-        """Delete a patch; raises StoreError("absent", "active", "full", "read_only" or "io").
+    def remove(self, name: str, forget: bool = True) -> None:
+        """Delete a patch; raises StoreError("full", "read_only" or "io").
 
         The previous set keeps its bytes for as long as it is the previous set. Without `forget`,
         its sequence number is still remembered as the highest of its name.
         """
-        self.stored(name)
         before = self.journal
-        if name in (member.name for member in before.active):
-            raise StoreError(
-                "active",
-                f"{name} is active",
-                next_step="Switch it off first: bankai-edge off, or use with the others.",
-            )
         left = {key: stored for key, stored in before.patches.items() if key != name}
         numbers = {key: n for key, n in before.sequences.items() if not (forget and key == name)}
         self._change(f"removing {name}", replace(before, patches=left, sequences=numbers))
 
-    def record(self, active: Sequence[Stored], previous: Sequence[Stored] | None = None) -> None:
-        """Note a new active set, and the one to roll back to (the present one).
+    def use(self, ids: Sequence[int], gave_way: bool = False) -> None:
+        """Note a new active set, and the one to roll back to: the present one, unless it gave way.
 
         Members that were replaced or removed since are stored again under their names. Raises
         StoreError("full", "read_only" or "io"); the journal is then as before.
         """
-        before = self.journal
+        before, active = self.journal, self._members(ids)
         self._change(
             "writing the journal",
             replace(
                 before,
                 patches={**before.patches, **{member.name: member for member in active}},
-                active=tuple(active),
-                previous=before.active if previous is None else tuple(previous),
+                active=active,
+                previous=() if gave_way else before.active,
                 starts=0,
             ),
         )
 
-    def starting(self) -> None:
+    def count_start(self) -> None:
         """Count a start with the active set: raises StoreError when that cannot be noted."""
         self._change("counting a start", replace(self.journal, starts=self.journal.starts + 1))
 
-    def healthy(self) -> None:
+    def settle(self) -> None:
         """The active set has started well."""
         self._change("noting a good start", replace(self.journal, starts=0))
 
@@ -310,17 +350,28 @@ class Store:
         if self.read_only:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    def _make_sure_of_room(self, name: str, size_bytes: int) -> None:
-        with _changing("looking for room"):
-            self._refuse_read_only()
-            free = self._disk.free_bytes(self.root) - self._spare_bytes
-        if size_bytes > free:
-            raise StoreError(
-                "full",
-                f"the store is full: the disk has room for {max(0, free)} bytes, "
-                f"{name} needs {size_bytes}",
-                next_step="Remove a patch with bankai-edge rm NAME, then push again.",
-            )
+    def _open_upload(self) -> Upload:
+        if self._upload is None:
+            raise DeviceError(RC["BAD_OFFSET"], "no upload is open")
+        return self._upload
+
+    def _id(self, stored: Stored) -> int:
+        return self._ids.setdefault(stored, len(self._ids) + 1)
+
+    def _of(self, ident: int) -> Stored | None:
+        return next((stored for stored, known in self._ids.items() if known == ident), None)
+
+    def _members(self, ids: Sequence[int]) -> tuple[Stored, ...]:
+        known = {ident: stored for stored, ident in self._ids.items()}
+        return tuple(known[ident] for ident in ids)
+
+    def _read_running(self, stored: Stored) -> bytes:
+        if stored not in self.journal.active:
+            return self.read(stored)
+        if stored not in self._running:
+            kept = {old: data for old, data in self._running.items() if old in self.journal.active}
+            self._running = {**kept, stored: self.read(stored)}
+        return self._running[stored]
 
     def _start(self) -> None:
         """Sweep what a predecessor left behind, and begin a journal where there is none."""
@@ -339,7 +390,7 @@ class Store:
             leftovers += (
                 path
                 for path in self._patches.iterdir()
-                if _FILE.fullmatch(path.name) and path.name not in self.journal.files
+                if _version(path) and path.name not in self.journal.files
             )
         for leftover in leftovers:
             try:
@@ -351,7 +402,7 @@ class Store:
         """The patches whose files are whole, when no journal names them; the newest of a name."""
         found: dict[str, Stored] = {}
         for path in sorted(self._patches.iterdir(), key=lambda path: path.stat().st_mtime_ns):
-            match = _FILE.fullmatch(path.name)
+            match = _version(path)
             data = path.read_bytes() if match else b""
             digest = hashlib.sha256(data).hexdigest()
             if match and digest.startswith(match[2]):
@@ -359,15 +410,10 @@ class Store:
         return found
 
 
-def check_name(name: str) -> str:
-    """Return `name` when it may name a patch; raises StoreError("name")."""
-    if not NAME.fullmatch(name):
-        raise StoreError(
-            "name",
-            f"{name!r} is not a patch name",
-            expected="1 to 32 of a-z 0-9 . _ - and no slash, beginning with a letter or digit",
-        )
-    return name
+def _version(path: Path) -> re.Match[str] | None:
+    """The name and the hash in a file's name; None for a file that no store wrote."""
+    match = re.fullmatch(r"(.+)\.([0-9a-f]{32})\.bkp", path.name)
+    return match if match and name_ok(match[1]) else None
 
 
 @contextlib.contextmanager

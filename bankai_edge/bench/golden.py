@@ -27,7 +27,7 @@ CTX = 64
 
 def golden(model_path: Path, patches: Sequence[Path]) -> dict[str, Any]:
     """The model's id, and for each prompt a hash for each state of the weights."""
-    model = Model.open(model_path)
+    model = Model(model_path)
     session = Session(model, ctx=min(CTX, model.shape.context))
     states: dict[str, list[bytes]] = {"plain": []}
     for path in patches:

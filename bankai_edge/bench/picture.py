@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from bankai_edge.bench.measurements import Measurements
+from bankai_edge.shapes import q1_bytes
 from bankai_edge.svg import COLOURS, bar, document, dot, line, path, words
 
 WIDTH, HEIGHT = 960, 420
@@ -35,7 +36,7 @@ def _bandwidth_panel(found: Measurements) -> Iterable[str]:
     """Bytes/s over bytes, both logarithmic: lines are reads, dots are products of the kernels."""
     left, right = LEFT_PANEL
     points = [(r.n_bytes, r.bytes_per_s) for r in found.bandwidth]
-    points += [(p.rows * p.cols // 128 * 18, p.bytes_per_s) for p in found.products]
+    points += [(q1_bytes(p.rows * p.cols), p.bytes_per_s) for p in found.products]
     if not points:
         return
     x0, x1 = _log_range(x for x, _ in points)
@@ -62,7 +63,7 @@ def _bandwidth_panel(found: Measurements) -> Iterable[str]:
         yield words(right + 4, mine[-1][1] + 4, f"{threads} thr.", fill=colour)
         for p in found.products:
             if p.threads == threads:
-                x, y = place(p.rows * p.cols // 128 * 18, p.bytes_per_s)
+                x, y = place(q1_bytes(p.rows * p.cols), p.bytes_per_s)
                 label = f"{p.kernel} {p.rows} x {p.cols}: {p.bytes_per_s / 1e9:.2f} GB/s"
                 yield dot(x, y, 4, colour, label, opacity=0.6)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bankai_edge import _engine
+from bankai_edge._facts import Q1_0
 from bankai_edge.bench.bandwidth import read_bandwidth
 from bankai_edge.bench.timing import repeat
+from bankai_edge.model.kernels import some_rows
 
 Shape = tuple[int, int]  # rows, columns
 VECTORS = 64  # of a GEMM, as in a step of prefill
@@ -46,7 +47,7 @@ def kernel_rows() -> list[KernelRow]:
 
 def matrix_shapes(core: _engine.Model) -> list[Shape]:
     """The distinct shapes of a model's Q1_0 matrices, the largest last."""
-    found = {(dims[1], dims[0]) for _, kind, dims, _, _ in core.tensors() if kind == 41}
+    found = {(dims[1], dims[0]) for _, kind, dims, _, _ in core.tensors() if kind == Q1_0}
     return sorted(found, key=lambda shape: (shape[0] * shape[1], shape))
 
 
@@ -58,7 +59,7 @@ def product_speeds(
     pool = _engine.Pool(threads) if threads > 1 else None
     found = []
     for rows, cols in shapes:
-        blocks = _blocks(rows, cols)
+        blocks = some_rows(rows, cols)
         roof = read_bandwidth(threads, len(blocks), budget=budget)
         for kernel in kernels:
             matrix = _engine.Products(kernel, blocks, rows, cols, 1, pool)
@@ -73,9 +74,3 @@ def product_speeds(
                 macs = rows * cols * VECTORS / repeat(many.run, least=2, budget=budget).p50
             found.append(ProductSpeed(kernel, threads, rows, cols, speed, speed / roof, macs))
     return found
-
-
-def _blocks(rows: int, cols: int) -> bytes:
-    """Q1_0 rows of arbitrary bits, all scales alike."""
-    bits = hashlib.sha256(b"bankai-edge").digest()[:16]
-    return (b"\x00\x24" + bits) * (rows * cols // 128)

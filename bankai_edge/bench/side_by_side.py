@@ -9,7 +9,7 @@ from typing import Any
 from bankai_edge.bench.board_report import BoardReport, Figure
 from bankai_edge.boards import boards
 from bankai_edge.boards.expect import expect
-from bankai_edge.shapes import SHAPES, ModelShape
+from bankai_edge.shapes import SHAPES, ModelShape, q1_bytes
 from bankai_edge.svg import COLOURS, bar, document, words
 
 HEADER = ["board", "model", "kernel", "test", "threads", "t/s", "of first", "of computed",
@@ -76,7 +76,7 @@ def _shape(report: BoardReport) -> ModelShape | None:
     """The published shape that a report's model has, by the weights it multiplies by."""
     n_bytes = report.fields["model"].get("weight_bytes")
     for shape in SHAPES.values():
-        if shape.multiplied_weights // 128 * 18 == n_bytes:
+        if q1_bytes(shape.multiplied_weights) == n_bytes:
             return shape
     return None
 

@@ -35,10 +35,7 @@ class SwitchSpeed:
 def random_patch(model: Model, seed: int, *, rows: int = ROWS, bits: int = 0) -> bytes:
     """A bound .bkp of rows (at most an eighth of the model's) and bits all over the model."""
     s = model.shape
-    q, kv = s.heads * s.head_dim, s.kv_heads * s.head_dim
-    # rows and columns, in the order of the projections' numbers
-    sizes = [(q, s.hidden), (kv, s.hidden), (kv, s.hidden), (s.hidden, q), (s.ffn, s.hidden),
-             (s.ffn, s.hidden), (s.hidden, s.ffn)]  # fmt: skip
+    sizes = s.layer_matrices
     rng = random.Random(seed)
     rows = min(rows, s.layers * sum(n for n, _ in sizes) // 8)
 

@@ -4,7 +4,7 @@
     bandwidth = measured read bandwidth / bytes that a token reads
     expected  = the smaller of the two
 
-Instructions are exact counts of this engine's kernels (docs/instructions.json, docs/cortex_m.json);
+Instructions are exact counts of this engine's kernels (boards/counts/*.json);
 bandwidth is a published measurement; instructions per cycle are assumed, board by board. All cores
 are taken to share the work without loss, so the figure is what a quiet, cool board comes near to.
 """
@@ -17,12 +17,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bankai_edge._facts import GROUP
 from bankai_edge.boards.fit import MAX_THREADS, fits, layout_of, packed_bytes
 from bankai_edge.boards.schema import Board
-from bankai_edge.shapes import GROUP, GROUP_BYTES, ModelShape
+from bankai_edge.shapes import ModelShape, q1_bytes
 
 HERE = Path(__file__).resolve().parent
-COUNTS = (HERE, HERE.parent.parent / "docs")  # installed; in a checkout
+COUNTS = (HERE / "counts", HERE.parent.parent / "boards/counts")  # installed; in a checkout
 POSITION = 32  # tokens that attention looks back over: the middle of a run of 64
 LEAST_CONTEXT = 48  # tokens: where not even so many fit, no speed is of interest
 SMALL_MODEL_BYTES = 16 << 20  # such a model runs on one core: handing out work costs more
@@ -110,9 +111,7 @@ def expect(board: Board, shape: ModelShape, threads: int | None = None) -> Expec
         instructions = cortex_m_instructions(board, shape)
     if instructions is None:
         return None
-    weights = (
-        packed_bytes(shape, layout_of(board)) or shape.multiplied_weights // GROUP * GROUP_BYTES
-    )
+    weights = packed_bytes(shape, layout_of(board)) or q1_bytes(shape.multiplied_weights)
     read = weights + shape.kv_bytes_per_token * POSITION
     speed = board.bandwidth.at(threads) if board.bandwidth and not small else None
     return Expected(

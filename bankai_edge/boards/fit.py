@@ -1,16 +1,17 @@
 """Does a model fit on a board: the core's own memory plan, computed from the shape alone.
 
 The sizes are those of bk_state.c (`lay_out`) and of each kernel's `packed_bytes` and `act_bytes`;
-tests/test_boards.py compares them with what the engine says, to the byte.
+tests/boards/test_boards.py compares them with what the engine says, to the byte.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from bankai_edge._facts import GROUP, GROUP_BYTES
 from bankai_edge.boards.schema import Board
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
-from bankai_edge.shapes import GROUP, GROUP_BYTES, ModelShape
+from bankai_edge.shapes import ModelShape
 
 LINUX_BATCH, MAX_THREADS = 64, 4  # tokens per step of prefill; threads by default
 FIRMWARE_BATCH = 1

@@ -19,6 +19,7 @@ from bankai_edge import __version__
 from bankai_edge.boards import Board
 from bankai_edge.bundle import container, startup
 from bankai_edge.bundle.container import SIGNED_HEAD, Bundle, Part, Signature, part_of
+from bankai_edge.bundle.fitting import Fitting
 from bankai_edge.bundle.manifest import (
     MANIFEST,
     MAX_BYTES,
@@ -34,6 +35,7 @@ from bankai_edge.durable import not_written, replacing
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.patch import files
 from bankai_edge.patch import sign as signing
+from bankai_edge.patch.bind import bind
 from bankai_edge.patch.bkp import decode
 
 if TYPE_CHECKING:
@@ -116,6 +118,18 @@ def read_patches(folder: Path, policy: str, keys: Sequence[bytes]) -> list[Path]
     if not found:
         raise UsageError(f"--patches {folder} holds no patch", expected="files that end in .bkp")
     return [found[name] for name in sorted(found)]
+
+
+def check_bound(patches: Sequence[Path], model: Fitting) -> None:
+    """Raise IncompatibleError (exit 4) for a patch that the agent with this model would refuse."""
+    for path in patches:
+        patch = files.read(path)
+        if not patch.bound:
+            raise IncompatibleError(
+                f"{path} names no model, so no device takes it",
+                next_step="Bind it: bankai-edge patch bind",
+            )
+        bind(patch, model)  # which only checks one that is bound
 
 
 def make(out: Path, contents: Contents, key: Ed25519PrivateKey | None = None) -> Manifest:

@@ -8,6 +8,7 @@ again, and offline.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -16,61 +17,71 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bankai_edge import __version__
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 
+try:
+    from packaging.requirements import Requirement
+    from packaging.tags import Tag, compatible_tags, cpython_tags
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+except ImportError as error:
+    raise BankaiError(
+        f"bundles and images need the library packaging ({error})",
+        next_step="Install it: pip install 'bankai-edge[image]'.",
+    ) from error
+
+OWN = "bankai-edge"
 PYTHONS = ("3.11", "3.13")  # Debian 12's and 13's, which are also Raspberry Pi OS's
 OLDEST_GLIBC, NEWEST_GLIBC = 17, 36  # minor versions: manylinux2014's, and Debian 12's
 VERIFIER = "cryptography"  # what the extra "sign" brings
-_NAME = re.compile(
-    r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<py>[^-]+)-(?P<abi>[^-]+)-(?P<platform>[^-]+)\.whl"
-)
 
 
 @dataclass(frozen=True)
 class WheelFile:
-    """A wheel by its file name: whom it serves."""
+    """A wheel by its file name: whom it serves. `name` is normalised, as in bankai-edge."""
 
     path: Path
     name: str
     version: str
-    pythons: tuple[str, ...]
-    abis: tuple[str, ...]
-    platforms: tuple[str, ...]
+    tags: frozenset[Tag]
 
     def serves(self, python: str, machine: str) -> bool:
         """Whether CPython `python` (as "3.11") on this machine can import it."""
-        minor = int(python.partition(".")[2])
-        own = f"cp3{minor}"
-        if not any(p == "any" or p.endswith(f"_{machine}") for p in self.platforms):
-            return False
-        if "none" in self.abis and {"py3", own} & set(self.pythons):
-            return True
-        if "abi3" in self.abis:
-            since = [int(p[3:]) for p in self.pythons if re.fullmatch(r"cp3\d+", p)]
-            return any(first <= minor for first in since)
-        return own in self.abis
+        version = (3, int(python.partition(".")[2]))
+        own = "cp{}{}".format(*version)
+        places = [place for place in self._platforms if place.endswith(f"_{machine}")]
+        fitting = {
+            *cpython_tags(version, [own], places), *compatible_tags(version, own, places)
+        }  # fmt: skip
+        return not fitting.isdisjoint(self.tags)
 
     @property
     def glibc(self) -> int:
         """The oldest glibc 2.x that its modules run on, as far as its name tells; 0: any."""
-        if "any" in self.platforms:
+        if "any" in self._platforms:
             return 0
-        known = [int(m[1]) for p in self.platforms if (m := re.match(r"manylinux_2_(\d+)_", p))]
-        known += [OLDEST_GLIBC for p in self.platforms if p.startswith("manylinux2014_")]
+        known = [int(m[1]) for p in self._platforms if (m := re.match(r"manylinux_2_(\d+)_", p))]
+        known += [OLDEST_GLIBC for p in self._platforms if p.startswith("manylinux2014_")]
         return min(known, default=OLDEST_GLIBC)
+
+    @property
+    def _platforms(self) -> set[str]:
+        return {tag.platform for tag in self.tags}
 
 
 def wheel_file(path: Path) -> WheelFile:
     """Read a wheel's name; raises UsageError for a file that has none."""
-    match = _NAME.fullmatch(path.name)
-    if not match:
-        raise UsageError(f"{path} is no wheel", expected="NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
-    tags = (tuple(match[part].split(".")) for part in ("py", "abi", "platform"))
-    return WheelFile(path, match["name"].lower(), match["version"], *tags)
+    try:
+        name, version, _, tags = parse_wheel_filename(path.name)
+    except InvalidWheelFilename:
+        raise UsageError(
+            f"{path} is no wheel", expected="NAME-VERSION-PYTHON-ABI-PLATFORM.whl"
+        ) from None
+    return WheelFile(path, name, str(version), tags)
 
 
 def own_wheel(given: tuple[Path, ...], python: str, machine: str) -> Path:
@@ -80,7 +91,7 @@ def own_wheel(given: tuple[Path, ...], python: str, machine: str) -> Path:
     it is of another version than the installer that goes with it.
     """
     for wheel in map(wheel_file, given):
-        if wheel.name != "bankai_edge":
+        if wheel.name != OWN:
             raise UsageError(f"--wheel {wheel.path} is of {wheel.name}", expected="bankai-edge's")
         if not wheel.path.is_file():
             raise UsageError(f"--wheel {wheel.path} is not there", expected="a wheel")
@@ -93,7 +104,7 @@ def own_wheel(given: tuple[Path, ...], python: str, machine: str) -> Path:
     raise IncompatibleError(
         f"no --wheel serves CPython {python} on {machine}",
         expected=f"bankai_edge-{__version__}-cp311-abi3-…_{machine}.whl",
-        next_step="Build it: python tools/build_aarch64.py",
+        next_step="Build it: python tools/check/build_aarch64.py",
     )
 
 
@@ -107,15 +118,15 @@ def gather(
     Raises BankaiError with pip's reason.
     """
     extra = "[sign]" if signed else ""
-    wanted = f"{own}{extra}" if own else f"bankai-edge{extra}=={__version__}"
+    wanted = f"{own}{extra}" if own else f"{OWN}{extra}=={__version__}"
     if folder is not None:
         with tempfile.TemporaryDirectory() as scratch:
             names = [
-                path.name for path in _download(wanted, python, machine, folder, Path(scratch))
+                path.name for path in _download(wanted, python, machine, Path(scratch), folder)
             ]
         found = [own if own and name == own.name else folder / name for name in names]
     else:
-        needs = _requirements(own) if own else [wanted]
+        needs = _needs(own) if own else [wanted]
         key = json.dumps([needs, extra, python, machine, NEWEST_GLIBC])
         kept = cache() / hashlib.sha256(key.encode()).hexdigest()[:24]
         if refresh:
@@ -131,7 +142,7 @@ def gather(
             f"the wheels for {python} have no {VERIFIER}, which keys and signatures need",
             expected="a bankai-edge whose extra 'sign' names it",
         )
-    return sorted(found, key=lambda path: (wheel_file(path).name != "bankai_edge", path.name))
+    return sorted(found, key=lambda path: (wheel_file(path).name != OWN, path.name))
 
 
 def cache() -> Path:
@@ -140,15 +151,26 @@ def cache() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "bankai-edge" / "wheels"
 
 
-def _requirements(own: Path) -> list[str]:
-    """What a wheel says that it needs; raises IncompatibleError for a damaged one."""
+def _metadata(wheel: Path) -> importlib.metadata.PackageMetadata:
+    """What a wheel says of itself; raises IncompatibleError for a file that is none."""
     try:
-        with zipfile.ZipFile(own) as archive:
-            name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
-            lines = archive.read(name).decode().splitlines()
-    except (OSError, zipfile.BadZipFile, StopIteration, UnicodeDecodeError) as error:
-        raise IncompatibleError(f"{own} is no wheel ({error})") from error
-    return sorted(line for line in lines if line.startswith(("Requires-Dist:", "Provides-Extra:")))
+        (found,) = importlib.metadata.distributions(path=[str(wheel)])
+        return found.metadata
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise IncompatibleError(f"{wheel} is not a wheel ({error})") from error
+
+
+def requirements(wheel: Path) -> list[str]:
+    """What a wheel needs in every case: its Requires-Dist without a marker."""
+    found = _metadata(wheel).get_all("Requires-Dist") or ()
+    return sorted(text.replace(" ", "") for text in found if Requirement(text).marker is None)
+
+
+def _needs(own: Path) -> list[str]:
+    """All that a wheel says that it needs, in every case or for an extra."""
+    said = _metadata(own)
+    fields = ("Requires-Dist", "Provides-Extra")
+    return sorted(f"{name}: {value}" for name in fields for value in said.get_all(name) or ())
 
 
 def _fetch(wanted: str, python: str, machine: str, kept: Path, *, leave_out: str) -> None:
@@ -162,7 +184,7 @@ def _fetch(wanted: str, python: str, machine: str, kept: Path, *, leave_out: str
             next_step="Name another cache with XDG_CACHE_HOME, or give the wheels with --wheels.",
         ) from error
     try:
-        for path in _download(wanted, python, machine, None, scratch):
+        for path in _download(wanted, python, machine, scratch):
             if path.name == leave_out:
                 path.unlink()
         scratch.rename(kept)
@@ -170,19 +192,33 @@ def _fetch(wanted: str, python: str, machine: str, kept: Path, *, leave_out: str
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _download(wanted: str, python: str, machine: str, folder: Path | None, out: Path) -> list[Path]:
-    platforms = [f"manylinux_2_{n}_{machine}" for n in range(OLDEST_GLIBC, NEWEST_GLIBC + 1)]
-    arguments = [f"--platform={name}" for name in (*platforms, f"manylinux2014_{machine}")]
-    arguments += [
-        f"--platform=linux_{machine}",
-        "--implementation=cp",
-        f"--python-version={python}",
-    ]
-    if folder is not None:
-        arguments += ["--no-index", f"--find-links={folder}"]
+def _download(
+    wanted: str, python: str, machine: str, out: Path, folder: Path | None = None
+) -> list[Path]:
+    return download(
+        [wanted], python, machine, out, folder=folder,
+        next_step="Build this project's own with python tools/build_aarch64.py and give it "
+        "with --wheel; give the others with --wheels DIR where there is no network.",
+    )  # fmt: skip
+
+
+def download(
+    wanted: Iterable[str],
+    python: str,
+    machine: str,
+    out: Path,
+    *,
+    folder: Path | None = None,
+    next_step: str = "",
+) -> list[Path]:
+    """Fetch the wheels of these requirements, and what they need, into `out`.
+
+    `folder` takes the place of an index. Raises BankaiError with pip's reason.
+    """
+    given = ["--no-index", f"--find-links={folder}"] if folder else []
     command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-        "--only-binary=:all:", f"--dest={out}", *arguments, wanted,
+        sys.executable, "-m", "pip", "download", "--quiet", f"--dest={out}",
+        *pip_target(python, machine), *given, *wanted,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -190,10 +226,19 @@ def _download(wanted: str, python: str, machine: str, folder: Path | None, out: 
         raise BankaiError(
             f"pip finds no wheels for CPython {python} on {machine}: "
             + (reason[-1].removeprefix("ERROR: ") if reason else done.stderr.strip()[-300:]),
-            next_step="Build this project's own with python tools/build_aarch64.py and give it "
-            "with --wheel; give the others with --wheels DIR where there is no network.",
+            next_step=next_step,
         )
     return sorted(out.glob("*.whl"))
+
+
+def pip_target(python: str, machine: str, newest_glibc: int = NEWEST_GLIBC) -> Sequence[str]:
+    """pip's options for wheels, and no others, that serve another machine's CPython."""
+    platforms = [f"manylinux_2_{n}_{machine}" for n in range(OLDEST_GLIBC, newest_glibc + 1)]
+    return [
+        "--disable-pip-version-check", "--only-binary=:all:", "--implementation=cp",
+        f"--python-version={python}",
+        *(f"--platform={p}" for p in (*platforms, f"manylinux2014_{machine}", f"linux_{machine}")),
+    ]  # fmt: skip
 
 
 def is_wheel(path: Path) -> bool:

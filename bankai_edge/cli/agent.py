@@ -2,114 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from bankai_edge.agent.limits import PROBE_BUDGET_S, Policy, Quota
-from bankai_edge.cli.output import say
+from bankai_edge.cli.arguments import ANY_PATH, baud_option, ctx_option, policy_option, served_model
+from bankai_edge.cli.output import F, say
 from bankai_edge.errors import UsageError
-from bankai_edge.host.address import DEFAULT_BAUD, split_host_port
+from bankai_edge.host.address import split_host_port
 
 LOOPBACK = "127.0.0.1"
 
 
+def _limit(name: str, default: int, text: str) -> Callable[[F], F]:
+    return click.option(
+        name, type=click.IntRange(min=1), default=default, show_default=True, help=text
+    )
+
+
 @click.command()
-@click.option(
-    "--model",
-    "-m",
-    type=click.Path(path_type=Path),
-    help="The model to serve: a GGUF.",
-)
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    help="The directory that keeps the patches and which are active.",
-)
+@served_model(ANY_PATH, required=False)
+@click.option("--store", type=ANY_PATH,
+              help="The directory that keeps the patches and which are active.")  # fmt: skip
 @click.option("--serial", multiple=True, metavar="PORT", help="Answer on a serial port or pty.")
-@click.option(
-    "--baud",
-    type=click.IntRange(min=50),
-    default=DEFAULT_BAUD,
-    show_default=True,
-    help="Its speed.",
-)
+@baud_option
 @click.option("--udp", multiple=True, metavar="[HOST:]PORT", help="Answer on UDP; HOST: loopback.")
 @click.option("--tcp", multiple=True, metavar="[HOST:]PORT", help="Answer on TCP; HOST: loopback.")
-@click.option(
-    "--insecure",
-    is_flag=True,
-    help="Let a HOST beyond this machine in with unsigned patches.",
-)
+@click.option("--insecure", is_flag=True,
+              help="Let a HOST beyond this machine in with unsigned patches.")  # fmt: skip
 @click.option(
     "--announce/--no-announce",
     default=None,
     help="Announce UDP and TCP on the local network (mDNS). Default: when not on loopback.",
 )
-@click.option(
-    "--unix", multiple=True, type=click.Path(path_type=Path), help="Answer on a unix socket."
-)
+@click.option("--unix", multiple=True, type=ANY_PATH, help="Answer on a unix socket.")
 @click.option("--stdio", is_flag=True, help="Answer on stdin and stdout; ends when stdin does.")
 @click.option(
-    "--attach",
-    is_flag=False,
-    flag_value="",
-    metavar="[SOCKET]",
+    "--attach", is_flag=False, flag_value="", metavar="[SOCKET]",
     help="Serve nothing: join stdin and stdout to the agent that runs here, as ssh:// does.",
-)
-@click.option("--ctx", type=click.IntRange(min=16), help="Context length in tokens.")
+)  # fmt: skip
+@ctx_option
 @click.option(
-    "--mode",
-    type=click.Choice(["overlay", "in-place"]),
-    default="overlay",
-    show_default=True,
+    "--mode", type=click.Choice(["overlay", "in-place"]), default="overlay", show_default=True,
     help="How patches are applied: beside the weights, or in a private copy of them.",
-)
+)  # fmt: skip
 @click.option("--unbound", is_flag=True, help="Also take patches that name no model.")
-@click.option(
-    "--policy",
-    type=click.Choice(["open", "warn", "require"]),
-    default="open",
-    show_default=True,
-    help="Must patches be signed by a trusted key? warn takes all and says which are not.",
+@policy_option(
+    "open", "Must patches be signed by a trusted key? warn takes all and says which are not."
 )
 @click.option("--require-signed", is_flag=True, help="The same as --policy require.")
 @click.option(
-    "--trust",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
+    "--trust", type=ANY_PATH, metavar="DIR",
     help="The directory of trusted public keys. Default: keys, within the store.",
-)
+)  # fmt: skip
 @click.option(
-    "--seed",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
+    "--seed", type=ANY_PATH, metavar="DIR",
     help="Take patches/*.bkp and keys/*.pub of this directory into the store, once each.",
-)
+)  # fmt: skip
+@_limit("--max-patches", Quota.patches, "How many patches the store takes.")
+@_limit("--max-bytes", Quota.total_bytes, "How many bytes they may have in all.")
 @click.option(
-    "--max-patches",
-    type=click.IntRange(min=1),
-    default=Quota.patches,
-    show_default=True,
-    help="How many patches the store takes.",
-)
-@click.option(
-    "--max-bytes",
-    type=click.IntRange(min=1),
-    default=Quota.total_bytes,
-    show_default=True,
-    help="How many bytes they may have in all.",
-)
-@click.option(
-    "--probe-budget",
-    "probe_budget_s",
-    type=click.FloatRange(min=0),
-    default=PROBE_BUDGET_S,
-    show_default=True,
-    metavar="SECONDS",
+    "--probe-budget", "probe_budget_s", type=click.FloatRange(min=0), default=PROBE_BUDGET_S,
+    show_default=True, metavar="SECONDS",
     help="How long a switch may take to ask the patches' own probes.",
-)
+)  # fmt: skip
 def agent(
     model: Path | None,
     store: Path | None,

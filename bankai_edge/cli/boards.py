@@ -149,8 +149,7 @@ def _shape(model: str) -> ModelShape:
         raise UsageError(
             f"no model named {model!r}", expected=f"a GGUF file or one of {', '.join(SHAPES)}"
         )
-    from bankai_edge.model.memory import shape_of
-    from bankai_edge.model.weights import open_core
+    from bankai_edge.model.weights import open_core, shape_of
 
     _, core = open_core(Path(model))
     return shape_of(core, Path(model).stem)

@@ -11,95 +11,49 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bankai_edge.cli.arguments import ANY_PATH, baud_option, ctx_option, ram_option, served_model
 from bankai_edge.cli.output import json_option, print_json, say
-from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
-from bankai_edge.host.address import DEFAULT_BAUD
+from bankai_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from bankai_edge.image.build import Report
     from bankai_edge.image.recipes import Recipe
 
-WHEELS = ("dist", ".")  # where a wheel is looked for when none is named
-STORE_CTX = 64  # enough to ask patches' probes of
-
 
 @click.command()
 @click.option("--board", required=True, metavar="BOARD", help="qemu-virt, rpi3, rpi-zero2w, rpi4.")
-@click.option(
-    "--model", "-m", required=True, type=click.Path(path_type=Path), help="The model: a GGUF."
-)
-@click.option(
-    "--patches",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Patches (*.bkp) that the device has from its first start.",
-)
+@served_model(ANY_PATH, required=True)
+@click.option("--patches", type=ANY_PATH, metavar="DIR",
+              help="Patches (*.bkp) that the device has from its first start.")  # fmt: skip
 @click.option("--use", multiple=True, metavar="NAME", help="Which of them are active at first.")
+@click.option("--out", "-o", required=True, type=ANY_PATH,
+              help="The image to write; its manifest comes beside it, as OUT.json.")  # fmt: skip
 @click.option(
-    "--out",
-    "-o",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The image to write; its manifest comes beside it, as OUT.json.",
-)
-@click.option(
-    "--wheel",
-    type=click.Path(path_type=Path),
-    help="This package for aarch64 (tools/build_aarch64.py). Default: the one in ./dist.",
-)
-@click.option("--ctx", type=click.IntRange(min=16), help="Context length in tokens.")
-@click.option(
-    "--ram", metavar="SIZE", help="The board's memory, as 2GiB, where it is sold with several."
-)
-@click.option(
-    "--baud", type=click.IntRange(min=50), default=DEFAULT_BAUD, show_default=True,
-    help="The serial port's speed.",
+    "--wheel", type=ANY_PATH,
+    help="This package for aarch64 (tools/check/build_aarch64.py). Default: the one in ./dist.",
 )  # fmt: skip
+@ctx_option
+@ram_option
+@baud_option
 @click.option(
-    "--trust",
-    "keys",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="KEY.pub",
+    "--trust", "keys", multiple=True, type=ANY_PATH, metavar="KEY.pub",
     help="A key that the device trusts. It then takes only signed patches, also over UDP.",
-)
+)  # fmt: skip
 @click.option(
     "--insecure", is_flag=True, help="Answer on UDP, and let anyone there change the patches."
 )
+@click.option("--kernel", type=ANY_PATH, metavar="FILE.deb",
+              help="Another arm64 kernel package than Debian 12's.")  # fmt: skip
+@click.option("--data", "data_mib", type=click.IntRange(min=64), default=64, show_default=True,
+              metavar="MIB", help="The least that the data partition has.")  # fmt: skip
 @click.option(
-    "--kernel",
-    type=click.Path(path_type=Path),
-    metavar="FILE.deb",
-    help="Another arm64 kernel package than Debian 12's.",
-)
-@click.option(
-    "--data",
-    "data_mib",
-    type=click.IntRange(min=64),
-    default=64,
-    show_default=True,
-    metavar="MIB",
-    help="The least that the data partition has.",
-)
-@click.option(
-    "--cache",
-    "cache_folder",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
+    "--cache", "cache_folder", type=ANY_PATH, metavar="DIR",
     help="Where packages are kept. Default: below the user's cache directory.",
-)
-@click.option(
-    "--sources",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="apt's sources of Debian 12. Default: this machine's own.",
-)
-@click.option(
-    "--locked",
-    type=click.Path(path_type=Path),
-    metavar="OUT.json",
-    help="The manifest of another build: take the very same packages.",
-)
+)  # fmt: skip
+@click.option("--sources", type=ANY_PATH, metavar="FILE",
+              help="apt's sources of Debian 12. Default: this machine's own.")  # fmt: skip
+@click.option("--locked", type=ANY_PATH, metavar="OUT.json",
+              help="The manifest of another build: take the very same packages.")  # fmt: skip
 @click.option("--update", is_flag=True, help="Ask for newer packages than those in the cache.")
 @json_option
 def build(
@@ -110,7 +64,7 @@ def build(
     out: Path,
     wheel: Path | None,
     ctx: int | None,
-    ram: str | None,
+    ram: int | None,
     baud: int,
     keys: tuple[Path, ...],
     insecure: bool,
@@ -128,15 +82,18 @@ def build(
     packages and the same model give the same bytes. What only real hardware can prove is untested:
     the command says so for each board.
     """
+    from bankai_edge.boards import find
+    from bankai_edge.bundle.fitting import model_that_fits
     from bankai_edge.image.build import Order, build, check_order
-    from bankai_edge.image.packages import Cache
+    from bankai_edge.image.first_store import make_store
+    from bankai_edge.image.packages import Cache, find_wheel
     from bankai_edge.image.packages import cache_folder as users_cache
     from bankai_edge.image.recipes import recipe_of
 
     if insecure and keys:
         raise UsageError("--insecure and --trust contradict each other", expected="one of them")
     recipe = recipe_of(board)
-    check_fit(recipe, model, ctx, ram)
+    model_that_fits(find(recipe.board), model, ctx, ram)
     with tempfile.TemporaryDirectory() as name, _bar() as (step, note):
         order = Order(
             recipe=recipe,
@@ -153,7 +110,7 @@ def build(
             when=_epoch(),
         )
         check_order(order)
-        make_store(order.store, model, patches, use, keys)
+        make_store(order.store, model, patches, use, keys, say)
         cache = Cache(
             cache_folder or users_cache(), sources=sources, locked=locked, update=update, say=note
         )
@@ -161,91 +118,11 @@ def build(
     show(report, recipe, as_json)
 
 
-def check_fit(recipe: Recipe, path: Path, ctx: int | None, ram: str | None) -> None:
-    """Raise IncompatibleError, with both figures, for a model too large for the board."""
-    from bankai_edge.boards import find, fits
-    from bankai_edge.model import Model
-    from bankai_edge.model.memory import shape_of
-    from bankai_edge.model.session import DEFAULT_CONTEXT
-
-    model = Model.open(path)
-    shape = shape_of(model.core, path.name)
-    wanted = min(DEFAULT_CONTEXT, shape.context) if ctx is None else ctx
-    size = None if ram is None else _bytes(ram)
-    fits(find(recipe.board), shape, wanted, ram=size, file_bytes=path.stat().st_size).check()
-
-
-def _bytes(text: str) -> int:
-    number = text.replace(" ", "").removesuffix("B").removesuffix("i")
-    units = {"G": 30, "M": 20}
-    if number[:-1].isdigit() and number[-1:] in units:
-        return int(number[:-1]) << units[number[-1]]
-    raise UsageError(f"--ram {text!r} is not a size", expected="as in 512MiB or 2GiB")
-
-
 def _epoch() -> int | None:
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if text and not (text.isascii() and text.isdigit()):
         raise UsageError(f"SOURCE_DATE_EPOCH={text}", expected="seconds since 1970")
     return int(text) if text else None
-
-
-def find_wheel() -> Path:
-    """The newest aarch64 wheel of this package in ./dist or here; raises BankaiError."""
-    found = [
-        path for folder in WHEELS for path in Path(folder).glob("bankai_edge-*_aarch64.whl")
-    ]  # fmt: skip
-    if not found:
-        raise BankaiError(
-            "no aarch64 wheel of bankai-edge in ./dist",
-            next_step="Name one with --wheel, or make it with tools/build_aarch64.py.",
-        )
-    return max(found, key=lambda path: path.stat().st_mtime_ns)
-
-
-def make_store(
-    folder: Path, model: Path, patches: Path | None, use: tuple[str, ...], keys: tuple[Path, ...]
-) -> None:
-    """The device's first store: what an agent here makes of the patches, with all its checks."""
-    from bankai_edge._link import DeviceError, rc_name, rc_text
-    from bankai_edge.agent.device import AgentDevice
-    from bankai_edge.agent.gate import Gate
-    from bankai_edge.agent.store import Store
-    from bankai_edge.model import Model, Session
-    from bankai_edge.patch import files
-    from bankai_edge.patch.keys import TrustStore
-
-    if patches is not None and not patches.is_dir():
-        raise UsageError(f"--patches {patches} is not a folder")
-    opened = Model.open(model)
-    session = Session(opened, ctx=min(STORE_CTX, opened.shape.context))
-    trusted = folder.with_name(f"{folder.name}.keys")
-    trusted.mkdir()
-    for key in keys:
-        (trusted / key.name).write_bytes(files.read_bytes(key))
-    gate = Gate("require" if keys else "open", TrustStore(trusted), say)
-    device = AgentDevice(
-        opened, session, Store(folder), mode="overlay", ctx=session.ctx, gate=gate, log=say,
-        on_reset=lambda: None,
-    )  # fmt: skip
-    name = ""
-    try:
-        for path in sorted(patches.glob("*.bkp")) if patches else ():
-            name = files.read(path).name
-            data = files.read_bytes(path)
-            device.upload_begin(name, len(data))
-            device.upload_write(name, 0, data)
-            device.upload_finish(name)
-        name = " ".join(use)
-        device.activate(use)
-    except DeviceError as error:
-        why = error.detail or rc_text(error.rc)
-        wrong: type[BankaiError] = IncompatibleError
-        if rc_name(error.rc) in ("SIGNATURE", "DOWNGRADE"):
-            wrong = SignatureError
-        raise wrong(f"{name} is not for this image: {why}") from error
-    finally:
-        device.close()
 
 
 @contextmanager

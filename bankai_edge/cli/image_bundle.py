@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bankai_edge.cli.arguments import (
+    FILE,
+    FOLDER,
+    ctx_option,
+    policy_option,
+    ram_option,
+    served_model,
+)
 from bankai_edge.cli.output import json_option, print_json, say
-from bankai_edge.errors import IncompatibleError, SignatureError, UsageError
+from bankai_edge.errors import SignatureError, UsageError
 
 if TYPE_CHECKING:
-    from bankai_edge import _engine
     from bankai_edge.boards import Board
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_PUBLIC = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.option("--board", required=True, metavar="NAME", help="Whom it is for: bankai-edge boards.")
-@click.option("--model", "-m", required=True, type=_FILE, help="The model to serve: a GGUF.")
-@click.option("--patches", type=_FOLDER, metavar="DIR", help="The directory of .bkp to store.")
+@served_model(FILE, required=True)
+@click.option("--patches", type=FOLDER, metavar="DIR", help="The directory of .bkp to store.")
 @click.option("--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path),
               help="The bundle to write.")  # fmt: skip
-@click.option("--trust", multiple=True, type=_PUBLIC, metavar="KEY.pub",
+@click.option("--trust", multiple=True, type=FILE, metavar="KEY.pub",
               help="Whose patches and bundles the device takes; may repeat.")  # fmt: skip
-@click.option("--policy", type=click.Choice(["open", "warn", "require"]),
-              help="Must patches be signed by a trusted key? Default: require with --trust, else "
-              "open.")  # fmt: skip
+@policy_option(
+    None, "Must patches be signed by a trusted key? Default: require with --trust, else open."
+)
 @click.option(
     "--sign",
     metavar="NAME|FILE",
     help="Sign the bundle: a key of `bankai-edge keys list`, or a private key in PEM.",
 )
-@click.option("--ctx", type=click.IntRange(min=16), help="Context in tokens (default: at most "
-              "2048).")  # fmt: skip
-@click.option("--ram", metavar="SIZE", help="The board's RAM, as 2GiB; default: the largest.")
+@ctx_option
+@ram_option
 @click.option("--serial", multiple=True, metavar="PORT|none",
               help="Where the agent answers; default: the board's first UART.")  # fmt: skip
 @click.option("--udp", multiple=True, metavar="[HOST:]PORT", help="Answer on UDP, too.")
@@ -49,10 +50,10 @@ _PUBLIC = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--wheel",
     "own_wheels",
     multiple=True,
-    type=_FILE,
-    help="bankai-edge's own wheel (tools/build_aarch64.py); default: from the index.",
+    type=FILE,
+    help="bankai-edge's own wheel (tools/check/build_aarch64.py); default: from the index.",
 )
-@click.option("--wheels", "folder", type=_FOLDER, metavar="DIR",
+@click.option("--wheels", "folder", type=FOLDER, metavar="DIR",
               help="Take the other wheels from there, not from the index.")  # fmt: skip
 @click.option("--refresh", is_flag=True, help="Fetch anew what the cache has.")
 @json_option
@@ -65,7 +66,7 @@ def bundle(
     policy: str | None,
     sign: str | None,
     ctx: int | None,
-    ram: str | None,
+    ram: int | None,
     serial: tuple[str, ...],
     udp: tuple[str, ...],
     pythons: tuple[str, ...],
@@ -82,6 +83,7 @@ def bundle(
     from bankai_edge.boards import find
     from bankai_edge.bundle import make as making
     from bankai_edge.bundle import wheels
+    from bankai_edge.bundle.fitting import model_that_fits
     from bankai_edge.patch import keys
 
     found = find(board, kind="linux")
@@ -97,8 +99,8 @@ def bundle(
             "--policy require without --trust", expected="a key that the device takes patches from"
         )
     stored = making.read_patches(patches, policy, [*trusted.values()]) if patches else []
-    opened = _model_that_fits(found, model, ctx, ram)
-    _check_bound(stored, opened)
+    opened = model_that_fits(found, model, ctx, ram)
+    making.check_bound(stored, opened)
     needed = {}
     for python in pythons or wheels.PYTHONS:
         say(f"wheels for CPython {python} on {machine}")
@@ -130,51 +132,9 @@ def bundle(
     say(f"On the device: python3 {output.name}")
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A model that fits the board, at a context of `ctx` tokens."""
-
-    core: _engine.Model
-    name: str
-    ctx: int
-
-    @property
-    def id(self) -> bytes:
-        return self.core.id
-
-
-def _model_that_fits(board: Board, path: Path, ctx: int | None, ram: str | None) -> _Opened:
-    """Raises IncompatibleError (exit 4), with both figures, for one that is too large."""
-    from bankai_edge.boards import fits
-    from bankai_edge.model.memory import shape_of
-    from bankai_edge.model.session import DEFAULT_CONTEXT
-    from bankai_edge.model.weights import open_core
-
-    _, core = open_core(path)
-    shape = shape_of(core, path.stem)
-    ctx = ctx or min(shape.context, DEFAULT_CONTEXT)
-    fits(board, shape, ctx, ram=_size(ram), file_bytes=path.stat().st_size).check()
-    return _Opened(core, shape.name, ctx)
-
-
-def _check_bound(patches: list[Path], model: _Opened) -> None:
-    """Raises IncompatibleError (exit 4) for a patch that the device's agent would not take."""
-    from bankai_edge.patch import files
-    from bankai_edge.patch.bind import bind
-
-    for path in patches:
-        patch = files.read(path)
-        if not patch.bound:
-            raise IncompatibleError(
-                f"{path} names no model, so no device takes it",
-                next_step="Bind it: bankai-edge patch bind",
-            )
-        bind(patch, model)  # which only checks one that is bound
-
-
 @click.command()
-@click.argument("file", type=_FILE)
-@click.option("--key", type=_PUBLIC, metavar="KEY.pub", help="It must be signed by this key.")
+@click.argument("file", type=FILE)
+@click.option("--key", type=FILE, metavar="KEY.pub", help="It must be signed by this key.")
 @json_option
 def inspect(file: Path, key: Path | None, as_json: bool) -> None:
     """Show what a bundle holds, and check every byte of it and its signature."""
@@ -197,10 +157,11 @@ def inspect(file: Path, key: Path | None, as_json: bool) -> None:
 
 
 def _key_name(path: Path) -> str:
-    from bankai_edge.patch.keys import NAME, PUBLIC
+    from bankai_edge._facts import name_ok
+    from bankai_edge.patch.keys import PUBLIC
 
     name = path.name.removesuffix(PUBLIC)
-    if not NAME.fullmatch(name):
+    if not name_ok(name):
         raise UsageError(f"--trust {path} cannot name a key", expected="a file as alice.pub")
     return name
 
@@ -209,12 +170,3 @@ def _ports(board: Board, given: tuple[str, ...]) -> tuple[str, ...]:
     if given:
         return tuple(port for port in given if port != "none")
     return board.uart.devices[:1] if board.uart else ()
-
-
-def _size(text: str | None) -> int | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+) ?([MG])i?B?", text)
-    if not match:
-        raise UsageError(f"--ram {text!r}", expected="a size as 512MiB or 4GiB")
-    return int(match[1]) << {"M": 20, "G": 30}[match[2]]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bankai_edge.cli.arguments import FILE
 from bankai_edge.cli.output import json_option, print_json, say
 
 _ROOT = click.option(
@@ -18,11 +19,11 @@ _ROOT = click.option(
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @_ROOT
 @click.option(
     "--key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="KEY.pub",
     help="The key that must have signed it. Default: those of the version that runs, if any.",
 )

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bankai_edge._facts import BF16, F16, F32, Q1_0
 from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from bankai_edge import _engine
-    from bankai_edge.model.synth import SynthShape
+    from bankai_edge.shapes import ModelShape
 
-TYPE_NAMES = {0: "F32", 1: "F16", 30: "BF16", 41: "Q1_0"}
+TYPE_NAMES = {F32: "F32", F16: "F16", BF16: "BF16", Q1_0: "Q1_0"}
 
 
 @click.group()
@@ -42,14 +43,14 @@ def info(file: Path, ctx: int | None, threads: int | None, as_json: bool) -> Non
     from bankai_edge.model.kernels import choose_kernel, choose_threads
     from bankai_edge.model.memory import memory_need
     from bankai_edge.model.session import DEFAULT_CONTEXT
-    from bankai_edge.model.weights import Shape, open_core
+    from bankai_edge.model.weights import open_core
 
     _, core = open_core(file)
     size = file.stat().st_size
-    shape = Shape(**core.shape)
+    shape = core.shape
     threads = choose_threads(threads, size)
     kernel = choose_kernel()
-    need = memory_need(core, size, kernel, ctx or min(shape.context, DEFAULT_CONTEXT), threads)
+    need = memory_need(core, size, kernel, ctx or min(shape["context"], DEFAULT_CONTEXT), threads)
     bandwidth = read_bandwidth(threads, need.read_bytes)
     fields = {
         "file": str(file),
@@ -57,7 +58,7 @@ def info(file: Path, ctx: int | None, threads: int | None, as_json: bool) -> Non
         "name": core.name or file.stem,
         "id": core.id.hex(),
         "weights": sum(entry["weights"] for entry in _types(core).values()),
-        "shape": asdict(shape),
+        "shape": shape,
         "types": _types(core),
         "memory": {**asdict(need), "total_bytes": need.total_bytes},
         "kernel": kernel,
@@ -72,7 +73,7 @@ def info(file: Path, ctx: int | None, threads: int | None, as_json: bool) -> Non
     for key in ("name", "id"):
         click.echo(f"{key:<10} {fields[key]}")
     click.echo(f"file       {size:,} bytes, {fields['weights']:,} weights")
-    for key, value in asdict(shape).items():
+    for key, value in shape.items():
         click.echo(f"{key:<10} {value:,}" if isinstance(value, int) else f"{key:<10} {value:g}")
     for name, entry in _types(core).items():
         click.echo(f"{name:<10} {entry['tensors']} tensors, {entry['bytes']:,} bytes")
@@ -184,14 +185,14 @@ def synth(
 
 def _custom_shape(
     own: dict[str, int], untied: bool, yarn: tuple[float, int] | None, vocab_from: Path | None
-) -> SynthShape:
-    from bankai_edge.model.synth import SynthShape
+) -> ModelShape:
+    from bankai_edge.shapes import ModelShape
 
     sizes = {**_CUSTOM, **own}
     rows = sizes.pop("rows")
     if vocab_from is not None and "rows" not in own:
         rows = 0  # as many as that file has
-    return SynthShape("custom", vocab=rows, tied=not untied, yarn=yarn, **sizes)
+    return ModelShape("custom", vocab=rows, tied=not untied, yarn=yarn, **sizes)
 
 
 @contextmanager

@@ -11,13 +11,15 @@ from typing import Any, TextIO
 
 import click
 
+from bankai_edge._facts import NAME_RULE, name_ok
 from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.judge.reading import METRICS
 from bankai_edge.model.kernels import choose_threads
-from bankai_edge.patch.bkp import NAME, encode
+from bankai_edge.patch.bkp import encode
 from bankai_edge.patch.flips import PROJECTIONS
+from bankai_edge.probes.general import SETS
 from bankai_edge.search.job import DEFAULT, Checkpoint, Job, Result
 from bankai_edge.search.job import search as run
 from bankai_edge.search.sites import GRANULARITIES
@@ -31,20 +33,16 @@ _ROW_LIKE = " and ".join(s.name for s in STRATEGIES.values() if s.granularity ==
 @click.command()
 @click.option("-m", "--model", "model_path", type=click.Path(path_type=Path),
               help="The GGUF to patch (default: the nano model of the package).")  # fmt: skip
-@click.option(
-    "--target", "targets", multiple=True, required=True, metavar="PROBES",
-    help="Probes to teach: a JSON file, nano:FORM, or general:math, code, knowledge, calculus.",
-)  # fmt: skip
-@click.option(
-    "--control", "controls", multiple=True, metavar="PROBES",
-    help="Probes to leave alone: likewise, or nano:strong. Both may repeat.",
-)  # fmt: skip
+@click.option("--target", "targets", multiple=True, required=True, metavar="PROBES",
+              help="Probes to teach: a JSON file, nano:FORM, or general:"
+                   f"{', '.join(SETS)}.")  # fmt: skip
+@click.option("--control", "controls", multiple=True, metavar="PROBES",
+              help="Probes to leave alone: likewise, or nano:strong. Both may repeat.")  # fmt: skip
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path),
               help="The .bkp to write.")  # fmt: skip
 @click.option("--name", help="The patch's name; otherwise the file's.")
 @click.option("--budget-bytes", type=click.IntRange(64), show_default=True,
-              default=Job.budget_bytes,
-              help="The finished file is never larger.")  # fmt: skip
+              default=Job.budget_bytes, help="The finished file is never larger.")  # fmt: skip
 @click.option("--strategy", type=click.Choice(list(STRATEGIES)), default=DEFAULT,
               show_default=True, help="How flips are proposed; see docs/search.md.")  # fmt: skip
 @click.option("--granularity", type=click.Choice(GRANULARITIES),
@@ -108,9 +106,8 @@ def search(model_path: Path | None, output: Path, name: str | None, as_json: boo
 
 
 def _job(model_path: Path | None, name: str, options: dict[str, Any]) -> Job:
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no patch name", expected="1 to 32 of a-z 0-9 . _ -",
-                         next_step="Give --name")  # fmt: skip
+    if not name_ok(name):
+        raise UsageError(f"{name!r} is no patch name", expected=NAME_RULE, next_step="Give --name")
     projections = tuple(_PROJECTIONS.index(p) for p in options.pop("projections"))
     options["threads"] = options["threads"] or choose_threads(None, 1 << 30)
     return Job(model_path or NANO, name=name, projections=projections or None, **options)

@@ -11,15 +11,13 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import tarfile
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from bankai_edge.bundle.wheels import wheel_file
+from bankai_edge.bundle.wheels import OWN, download, requirements, wheel_file
 from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.programs import find, run, versions
@@ -28,9 +26,8 @@ ARCHITECTURE = "arm64"
 SUITE = "bookworm"  # Debian 12, whose Python is Raspberry Pi OS's
 PYTHON = "3.11"
 COMPONENTS = "main non-free-firmware"
-NEWEST_GLIBC = 36  # of SUITE: 2.36
 LOCK = "lock.json"
-_PLATFORMS = [f"manylinux_2_{minor}_aarch64" for minor in range(NEWEST_GLIBC, 16, -1)]
+WHEELS = ("dist", ".")  # where this package's is looked for when none is named
 
 
 @dataclass(frozen=True)
@@ -237,21 +234,14 @@ class Cache:
         fresh.mkdir(exist_ok=True)
         for leftover in fresh.iterdir():
             leftover.unlink()
-        words = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-                 "--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}",
-                 *(f"--platform={platform}" for platform in _PLATFORMS),
-                 "--platform=manylinux2014_aarch64", "--dest", str(fresh), *wanted]  # fmt: skip
-        done = subprocess.run(words, capture_output=True, text=True)
-        if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no word why"]
-            raise BankaiError(
-                f"pip found no wheels for aarch64: {said[-1]}",
-                next_step="Build once with a network; later builds use what was fetched.",
-            )
+        fetched = download(
+            wanted, PYTHON, "aarch64", fresh,
+            next_step="Build once with a network; later builds use what was fetched.",
+        )  # fmt: skip
         found = []
-        for path in sorted(fresh.glob("*.whl")):
-            name, version = path.name.split("-")[:2]
-            found.append(Fetched(name, version, path.name, sha256(path)))
+        for path in fetched:
+            wheel = wheel_file(path)
+            found.append(Fetched(wheel.name, wheel.version, path.name, sha256(path)))
             path.replace(folder / path.name)
         return tuple(found)
 
@@ -306,37 +296,34 @@ def depends(deb: Path, prefix: str) -> str:
     raise BankaiError(f"{deb.name} depends on no {prefix}*")
 
 
-def requirements(wheel: Path) -> list[str]:
-    """What a wheel needs in every case: its Requires-Dist without a marker."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
-            text = archive.read(name).decode()
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise IncompatibleError(f"{wheel} is not a wheel ({error})") from error
-    found = []
-    for line in text.partition("\n\n")[0].splitlines():
-        field, _, value = line.partition(":")
-        if field == "Requires-Dist" and ";" not in value:
-            found.append(value.strip().replace(" ", ""))
-    return sorted(found)
-
-
 def check_wheel(wheel: Path) -> None:
     """Raise IncompatibleError unless `wheel` is this package's for aarch64 and Python 3.11."""
     if not wheel.is_file():
         raise BankaiError(f"there is no wheel {wheel}")
     try:
         named = wheel_file(wheel)
-        right = named.name == "bankai_edge" and named.serves(PYTHON, "aarch64")
+        right = named.name == OWN and named.serves(PYTHON, "aarch64")
     except UsageError:
         right = False
     if not right:
         raise IncompatibleError(
             f"{wheel.name} is for another machine, Python or package",
             expected="bankai_edge-*-cp311-*_aarch64.whl",
-            next_step="Build it with tools/build_aarch64.py.",
+            next_step="Build it with tools/check/build_aarch64.py.",
         )
+
+
+def find_wheel() -> Path:
+    """The newest aarch64 wheel of this package in ./dist or here; raises BankaiError."""
+    found = [
+        path for folder in WHEELS for path in Path(folder).glob("bankai_edge-*_aarch64.whl")
+    ]  # fmt: skip
+    if not found:
+        raise BankaiError(
+            "no aarch64 wheel of bankai-edge in ./dist",
+            next_step="Name one with --wheel, or make it with tools/check/build_aarch64.py.",
+        )
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 def sha256(path: Path) -> str:

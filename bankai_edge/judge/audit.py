@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bankai_edge.judge.reading import Metric, Scores
 from bankai_edge.probes.goals import Goals
-from bankai_edge.probes.packs import Encoder, Pack, Probe
+from bankai_edge.probes.packs import Encoder, Pack, Probe, continuation
 
 UNTHINKABLE = 10.0  # nats by which a distractor lies behind: e^-10 of the right token's probability
 
@@ -81,7 +81,7 @@ def _of_probe(probe: Probe, encoder: Encoder, metric: Metric) -> list[Finding]:
         text = "wrong and correct answer start with the same token" if gap else (
             "wrong and correct answer are the same tokens")  # fmt: skip
         found.append(Finding("dead", prompt, text, fatal=True))
-    if encoder.encode(prompt + answer)[: len(probe.prompt)] != list(probe.prompt):
+    if continuation(prompt, answer, encoder) is None:
         # Closed answers are asked for as they were trained: prompt and answer encoded apart.
         text = f"merges with its answer {answer!r}: encoded together, other tokens"
         found.append(Finding("merge", prompt, text, fatal=probe.open))

@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from bankai_edge._facts import GROUP
 from bankai_edge.errors import UsageError
 from bankai_edge.judge.comparison import Judge
-from bankai_edge.judge.matrices import GROUP_SIZE, Place, matrices
+from bankai_edge.judge.matrices import Place, matrices
 from bankai_edge.judge.texts import Documents, TextChange, compare_text
 from bankai_edge.model import Model
 from bankai_edge.patch.bkp import Patch, encode
@@ -48,7 +49,7 @@ class Point:
 
 def matrix_sizes(model: Model) -> dict[Place, tuple[int, int]]:
     """Rows and columns of every matrix that patches reach."""
-    return {k: (len(b), b.shape[1] * GROUP_SIZE) for k, b in matrices(model).items()}
+    return {k: (len(b), b.shape[1] * GROUP) for k, b in matrices(model).items()}
 
 
 def random_flips(

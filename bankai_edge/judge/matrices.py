@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bankai_edge._facts import GROUP_BYTES, Q1_0
 from bankai_edge.model import Model
 
-GROUP_SIZE, BLOCK_BYTES, Q1_0 = 128, 18, 41
 NAMES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 Place = tuple[int, int]
 """(layer, projection)."""
@@ -24,7 +24,7 @@ def matrices(model: Model) -> dict[Place, Blocks]:
         for projection, name in enumerate(NAMES):
             kind, dims, at, n = places[f"blk.{layer}.{name}.weight"]
             if kind == Q1_0:
-                found[layer, projection] = data[at : at + n].reshape(dims[1], -1, BLOCK_BYTES)
+                found[layer, projection] = data[at : at + n].reshape(dims[1], -1, GROUP_BYTES)
     return found
 
 

@@ -1,67 +1,50 @@
-"""Reads a GGUF's key/values in Python, for what the core has no use for (templates, copying)."""
+"""A GGUF's key/values, as the core reads them: for copying, and for what it has no use for."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from bankai_edge.errors import BankaiError
+import numpy as np
 
-_STRING, _ARRAY = 8, 9
-_WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_FORMS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+from bankai_edge import _engine
+from bankai_edge.errors import CoreError
+from bankai_edge.model.gguf_writer import ARRAY, STRING
+from bankai_edge.model.refusals import model_error
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
-def _skip(data: Any, at: int, kind: int) -> int:
-    """Offset past a value of `kind` at `at`."""
-    if kind == _STRING:
-        return at + 8 + int(struct.unpack_from("<Q", data, at)[0])
-    if kind != _ARRAY:
-        return at + _WIDTHS[kind]
-    element, count = struct.unpack_from("<IQ", data, at)
-    at += 12
-    if element != _STRING:
-        return at + _WIDTHS[element] * int(count)
-    length = struct.Struct("<Q").unpack_from
-    for _ in range(count):
-        at += 8 + length(data, at)[0]
-    return at
+_NUMBERS = {
+    0: "u1", 1: "i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?", 10: "<u8",
+    11: "<i8", 12: "<f8",
+}  # fmt: skip
 
 
-def entries(data: Any) -> Iterator[tuple[str, int, bytes]]:
-    """Key, type id and raw bytes of every key/value of a GGUF v3 in a buffer.
+def entries(data: Buffer, where: Path) -> list[tuple[str, int, bytes]]:
+    """Key, type id and raw bytes of every key/value of a GGUF in a buffer.
 
-    Raises:
-        BankaiError: the bytes are no such file, or end too early.
+    Raises BankaiError for bytes that are no such file, or end too early; `where` is their file.
     """
     try:
-        magic, version, _, n = struct.unpack_from("<4sIQQ", data, 0)
-        if magic != b"GGUF" or version != 3:
-            raise BankaiError("the bytes are no GGUF", expected="a GGUF v3 file")
-        at = 24
-        for _ in range(n):
-            (size,) = struct.unpack_from("<Q", data, at)
-            key = bytes(data[at + 8 : at + 8 + size]).decode("utf-8", "replace")
-            at += 8 + size
-            (kind,) = struct.unpack_from("<I", data, at)
-            end = _skip(data, at + 4, kind)
-            if end > len(data):
-                raise BankaiError(f"the GGUF ends inside {key}", expected="a whole file")
-            yield key, kind, bytes(data[at + 4 : end])
-            at = end
-    except (struct.error, KeyError, OverflowError) as error:
-        raise BankaiError("the GGUF's key/values are cut short or malformed") from error
+        return _engine.gguf_entries(data)
+    except CoreError as error:
+        raise model_error(str(where), error) from None
 
 
-def lookup(data: Any, *keys: str) -> dict[str, Any]:
-    """The scalar and string values of `keys`; absent ones are left out."""
-    found: dict[str, Any] = {}
-    for key, kind, raw in entries(data):
-        if key in keys and kind == _STRING:
-            found[key] = raw[8:].decode("utf-8", "replace")
-        elif key in keys and kind in _FORMS:
-            found[key] = struct.unpack("<" + _FORMS[kind], raw)[0]
-        if len(found) == len(keys):
-            break
-    return found
+def decoded(kind: int, raw: bytes) -> Any:
+    """The value that the raw bytes of a type stand for; an array's are a list."""
+    if kind == STRING:
+        return raw[8:].decode("utf-8", "replace")
+    if kind != ARRAY:
+        return np.frombuffer(raw, _NUMBERS[kind]).item()
+    element, count = struct.unpack_from("<IQ", raw)
+    if element != STRING:
+        return np.frombuffer(raw, _NUMBERS[element], count, 12).tolist()
+    texts, at = [], 12
+    for _ in range(count):
+        end = at + 8 + struct.unpack_from("<Q", raw, at)[0]
+        texts.append(raw[at + 8 : end].decode("utf-8", "replace"))
+        at = end
+    return texts

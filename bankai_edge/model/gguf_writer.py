@@ -18,17 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bankai_edge._facts import BF16, F16, F32, GROUP, GROUP_BYTES, Q1_0
 from bankai_edge.durable import replacing
 from bankai_edge.errors import BankaiError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-F32, F16, BF16, Q1_0 = 0, 1, 30, 41
-GROUP = 128  # weights of Q1_0 that share one fp16 scale
-BLOCK_BYTES = 18
-_ROW_BYTES = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q1_0: (GROUP, BLOCK_BYTES)}
-_U32, _I32, _F32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
+_ROW_BYTES = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q1_0: (GROUP, GROUP_BYTES)}
+_U32, _I32, _F32, _BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -79,11 +77,11 @@ def value(item: Any) -> bytes:
     if isinstance(item, float):
         return struct.pack("<If", _F32, item)
     if isinstance(item, str):
-        return struct.pack("<I", _STRING) + _string(item)
+        return struct.pack("<I", STRING) + _string(item)
     if isinstance(item, list) and item and isinstance(item[0], str):
-        return struct.pack("<IIQ", _ARRAY, _STRING, len(item)) + b"".join(map(_string, item))
+        return struct.pack("<IIQ", ARRAY, STRING, len(item)) + b"".join(map(_string, item))
     if isinstance(item, list) and item and isinstance(item[0], int):
-        return struct.pack("<IIQ", _ARRAY, _I32, len(item)) + np.array(item, "<i4").tobytes()
+        return struct.pack("<IIQ", ARRAY, _I32, len(item)) + np.array(item, "<i4").tobytes()
     raise TypeError(f"no GGUF type for {item!r}")
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from bankai_edge import __version__, _engine
+from bankai_edge._facts import GROUP
 from bankai_edge.durable import replacing
 from bankai_edge.errors import UsageError
 
@@ -60,7 +61,7 @@ def choose_threads(threads: int | None, weight_bytes: int) -> int:
 
 def gemv_seconds(kernel: str, rows: int = TUNE_ROWS, cols: int = TUNE_COLS) -> float:
     """Best seconds of one product of a matrix that fits into the cache."""
-    products = _engine.Products(kernel, _blocks(rows, cols), rows, cols)
+    products = _engine.Products(kernel, some_rows(rows, cols), rows, cols)
     products.run()
     best, end = float("inf"), time.perf_counter() + TUNE_SECONDS
     while time.perf_counter() < end:
@@ -70,10 +71,10 @@ def gemv_seconds(kernel: str, rows: int = TUNE_ROWS, cols: int = TUNE_COLS) -> f
     return best
 
 
-def _blocks(rows: int, cols: int) -> bytes:
+def some_rows(rows: int, cols: int) -> bytes:
     """Q1_0 rows of arbitrary bits and one ordinary scale."""
     bits = hashlib.sha256(b"bankai-edge").digest()[:16]
-    return (b"\x00\x24" + bits) * (rows * cols // 128)
+    return (b"\x00\x24" + bits) * (rows * cols // GROUP)
 
 
 def _cache_file() -> Path:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bankai_edge import _engine
+from bankai_edge._facts import Q1_0
 from bankai_edge.errors import UsageError
 from bankai_edge.model.session import BATCH
-from bankai_edge.shapes import ModelShape
 
-_Q1_0 = 41
 _KV_BYTES = 2 * 2  # a key and a value, f16 each
 
 
@@ -57,12 +56,5 @@ def memory_need(
     tensors = {name: (kind, n) for name, kind, _, _, n in core.tensors()}
     if "output.weight" in tensors:
         del tensors["token_embd.weight"]  # of which a token reads one row
-    read = sum(n for kind, n in tensors.values() if kind != _Q1_0 or not packed)
+    read = sum(n for kind, n in tensors.values() if kind != Q1_0 or not packed)
     return MemoryNeed(ctx, file_bytes, packed, kv, state - kv, read + packed)
-
-
-def shape_of(core: _engine.Model, name: str = "") -> ModelShape:
-    """An opened model's shape, as `boards.fits` takes it; `name` where the file gives none."""
-    counts = {k: v for k, v in core.shape.items() if k not in ("rms_eps", "rope_scale")}
-    tied = all(tensor != "output.weight" for tensor, *_ in core.tensors())
-    return ModelShape(core.name or name or "the model", **counts, tied=tied)

@@ -19,7 +19,9 @@ class Overlays:
         # in order of use; the flag says that every patch in the set names its model
         self._kept: dict[tuple[_patch.Patch, ...], tuple[_patch.Overlay, bool]] = {}
 
-    def get(self, patches: tuple[_patch.Patch, ...], *, allow_unbound: bool = False) -> _patch.Overlay:
+    def get(
+        self, patches: tuple[_patch.Patch, ...], *, allow_unbound: bool = False
+    ) -> _patch.Overlay:
         """The overlay of a set of .bkp files, checked against the pristine weights once.
 
         Raises:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bankai_edge import _engine, _patch
+from bankai_edge._facts import Err
 from bankai_edge.errors import BankaiError, CoreError, UsageError
 from bankai_edge.model.overlays import check_each, decode_each
 from bankai_edge.model.sampling import Sampler
@@ -53,7 +54,7 @@ class Session:
             raise BankaiError(str(error), next_step="Ask for a smaller --ctx") from error
         self._patches: tuple[_patch.Patch, ...] = ()
         self._held: list[int] = []  # tokens whose keys and values the cache holds
-        self._held_under: list[tuple[_patch.Patch, ...]] = []  # the set that each was computed under
+        self._held_under: list[tuple[_patch.Patch, ...]] = []  # the set of each
         self.stop_reason: StopReason = ""
 
     # ---- patches -----------------------------------------------------------------------------
@@ -161,9 +162,9 @@ class Session:
         self._held_under.extend([self._patches] * len(new))
 
     def _token_error(self, error: CoreError) -> BankaiError:
-        if error.code == -21:
+        if error.code == Err.CONTEXT:
             return UsageError("more tokens than the context holds", expected=f"{self.ctx} at most")
-        if error.code == -22:
+        if error.code == Err.TOKEN:
             return UsageError("a token id outside the vocabulary")
         return BankaiError(str(error))
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bankai_edge.errors import UsageError
+from bankai_edge._facts import BF16, F16, F32, GROUP, Q1_0
 from bankai_edge.model import gguf_writer as gguf
 from bankai_edge.model.synth_vocab import borrowed_vocabulary, vocabulary
 from bankai_edge.shapes import BONSAI, ModelShape
@@ -23,29 +23,11 @@ from bankai_edge.shapes import BONSAI, ModelShape
 CHUNK = 1 << 16  # blocks or elements generated at once: part of the format of the random stream
 
 
-class SynthShape(ModelShape):
-    """A shape of which a model can be written."""
-
-    def checked(self) -> SynthShape:
-        """Itself; raises UsageError when no such model can be."""
-        for field in ("hidden", "ffn"):
-            if getattr(self, field) % gguf.GROUP or getattr(self, field) <= 0:
-                raise UsageError(f"{field} {getattr(self, field)}", expected="a multiple of 128")
-        if self.heads * self.head_dim % gguf.GROUP or self.head_dim % 2:
-            raise UsageError(
-                f"{self.heads} heads of {self.head_dim}",
-                expected="an even head dimension, and together a multiple of 128",
-            )
-        if not 0 < self.kv_heads <= self.heads or self.heads % self.kv_heads:
-            raise UsageError(f"{self.kv_heads} kv heads", expected=f"a divisor of {self.heads}")
-        return self
-
-
-SHAPES = {shape.name: SynthShape(**vars(shape)) for shape in BONSAI}
+SHAPES = {shape.name: shape for shape in BONSAI}
 
 
 def tensor_plans(
-    shape: SynthShape, kind_of: Callable[[str], int | None] = lambda _: None
+    shape: ModelShape, kind_of: Callable[[str], int | None] = lambda _: None
 ) -> list[gguf.TensorPlan]:
     """The tensors in file order: matrices Q1_0, vectors F32, unless `kind_of(name)` says else."""
     q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
@@ -72,12 +54,12 @@ def tensor_plans(
         name = f"{stem}.weight"
         kind = kind_of(name)
         if kind is None:
-            kind = gguf.Q1_0 if len(size) == 2 else gguf.F32
+            kind = Q1_0 if len(size) == 2 else F32
         plans.append(gguf.TensorPlan(name, kind, size))
     return plans
 
 
-def metadata(shape: SynthShape, seed: int) -> dict[str, Any]:
+def metadata(shape: ModelShape, seed: int) -> dict[str, Any]:
     """The header's key/values, without the tokenizer's."""
     found: dict[str, Any] = {
         "general.architecture": "qwen3",
@@ -120,10 +102,10 @@ def _dense(stream: np.random.SFC64, n: int, centre: float, width: float, kind: i
     raw = (stream.random_raw(n) >> np.uint64(40)).astype(np.float32)
     x: NDArray[Any] = raw * np.float32(2**-23) - np.float32(1)
     x = np.float32(centre) + np.float32(width) * x
-    if kind == gguf.F16:
+    if kind == F16:
         half: NDArray[Any] = x.astype("<f2")
         return half
-    if kind == gguf.BF16:
+    if kind == BF16:
         x = x.view(np.uint32) >> np.uint32(16)
         return x.astype("<u2")
     return x.astype("<f4", copy=False)
@@ -134,10 +116,10 @@ def tensor_data(plan: gguf.TensorPlan, seed: int, index: int) -> Iterator[NDArra
     stream = np.random.SFC64(np.random.SeedSequence([seed, index]))
     matrix = len(plan.shape) == 2
     gain = 1 / math.sqrt(plan.shape[-1])
-    left = plan.n_weights // (gguf.GROUP if plan.kind == gguf.Q1_0 else 1)
+    left = plan.n_weights // (GROUP if plan.kind == Q1_0 else 1)
     while left:
         n = min(left, CHUNK)
-        if plan.kind == gguf.Q1_0:
+        if plan.kind == Q1_0:
             yield _q1_0(stream, n, gain)
         else:
             centre, width = (0.0, gain * math.sqrt(3)) if matrix else (1.0, 0.1)
@@ -147,7 +129,7 @@ def tensor_data(plan: gguf.TensorPlan, seed: int, index: int) -> Iterator[NDArra
 
 def write_model(
     path: Path,
-    shape: SynthShape,
+    shape: ModelShape,
     seed: int = 0,
     *,
     vocab_from: Path | None = None,

@@ -13,11 +13,10 @@ from typing import Any
 
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.model import gguf_metadata
-from bankai_edge.model.gguf_writer import Raw, header
+from bankai_edge.model.gguf_writer import ARRAY, STRING, Raw, header
 from bankai_edge.model.tokenizer import Tokenizer
 
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
-_STRING, _ARRAY = 8, 9
 _CONTROL = (
     "endoftext", "im_start", "im_end", "object_ref_start", "object_ref_end", "box_start", "box_end",
     "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad",
@@ -89,12 +88,12 @@ def _cut(raw: Raw, n: int) -> Raw:
     """The first n entries of an array of strings or 32-bit numbers."""
     element = struct.unpack_from("<I", raw.data)[0]
     at = 12
-    if element == _STRING:
+    if element == STRING:
         for _ in range(n):
             at += 8 + struct.unpack_from("<Q", raw.data, at)[0]
     else:
         at += 4 * n
-    return Raw(_ARRAY, struct.pack("<IQ", element, n) + raw.data[12:at])
+    return Raw(ARRAY, struct.pack("<IQ", element, n) + raw.data[12:at])
 
 
 def borrowed_vocabulary(path: Path, rows: int) -> tuple[dict[str, Any], int]:
@@ -109,7 +108,7 @@ def borrowed_vocabulary(path: Path, rows: int) -> tuple[dict[str, Any], int]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             found = {
                 key: Raw(kind, raw)
-                for key, kind, raw in gguf_metadata.entries(data)
+                for key, kind, raw in gguf_metadata.entries(data, path)
                 if key.startswith("tokenizer.")
             }
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped

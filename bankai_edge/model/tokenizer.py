@@ -10,30 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bankai_edge._tokenizer import Bpe
-from bankai_edge.errors import BankaiError, CoreError, IncompatibleError, UsageError
+from bankai_edge.errors import BankaiError, CoreError, UsageError
+from bankai_edge.model.refusals import tokenizer_error
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _STOPS = ("<|endoftext|>", "<|im_end|>")
-# bk_error.h's codes that bk_gguf_open and bk_bpe_init return -> (what was found, what is expected)
-_REFUSALS: dict[int, tuple[str, str]] = {
-    -1: ("the file is cut short", "a complete GGUF"),
-    -2: ("these bytes are no GGUF", "a file that starts with GGUF"),
-    -3: ("this GGUF has another version", "GGUF version 3"),
-    -4: (
-        "the tokenizer's lists contradict each other",
-        "each token and each merge once, and merges of known tokens",
-    ),
-    -5: ("the file holds tensors of a type that is not supported", "F32, F16, BF16 or Q1_0"),
-    -6: (
-        "the file lacks a tokenizer key or a token for some byte",
-        "tokenizer.ggml.model, pre, tokens and merges with all 256 bytes",
-    ),
-    -7: ("a tensor has impossible dimensions", "1 to 4 of them, Q1_0 in multiples of 128"),
-    -9: ("the vocabulary is beyond the tables' bounds", "under 2 million tokens"),
-    -10: ("the file has another kind of tokenizer", 'tokenizer model "gpt2" with pre "qwen2"'),
-}
 
 
 class Tokenizer:
@@ -50,13 +33,7 @@ class Tokenizer:
         try:
             self._bpe = Bpe(source)
         except CoreError as error:
-            found, expected = _REFUSALS.get(error.code, (str(error), "a Qwen3 model's GGUF"))
-            where = f" ({error.detail})" if error.detail else ""
-            raise IncompatibleError(
-                f"{name}: {found}{where}",
-                expected=expected,
-                next_step="Use a GGUF that carries Qwen's tokenizer",
-            ) from None
+            raise tokenizer_error(name, error) from None
 
     @classmethod
     def open(cls, source: str | Path | Buffer) -> Tokenizer:

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from bankai_edge import _engine
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
-from bankai_edge.model import gguf_metadata
 from bankai_edge.model.kernels import choose_kernel, choose_threads
 from bankai_edge.model.overlays import Overlays
 from bankai_edge.model.refusals import model_error
 from bankai_edge.model.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The architecture's numbers; all counts, except the two floats."""
-
-    layers: int
-    hidden: int
-    ffn: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocab: int
-    context: int
-    rms_eps: float
-    rope_scale: float
+from bankai_edge.shapes import ModelShape
 
 
 def open_core(path: Path, *, writable: bool = False) -> tuple[mmap.mmap, _engine.Model]:
@@ -48,7 +31,14 @@ def open_core(path: Path, *, writable: bool = False) -> tuple[mmap.mmap, _engine
     try:
         return mapped, _engine.Model(mapped, writable)
     except CoreError as error:
-        raise model_error(path, error) from None
+        raise model_error(str(path), error) from None
+
+
+def shape_of(core: _engine.Model, name: str = "the model") -> ModelShape:
+    """An opened model's shape; `name` where the file gives none."""
+    counts = {k: v for k, v in core.shape.items() if k not in ("rms_eps", "rope_scale")}
+    tied = all(tensor != "output.weight" for tensor, *_ in core.tensors())
+    return ModelShape(core.name or name, **counts, tied=tied)
 
 
 class Model:
@@ -88,12 +78,7 @@ class Model:
         if self.core.packed_bytes:
             self._map.madvise(mmap.MADV_DONTNEED)  # the copy is what runs; pages come back if read
         self.writable = writable
-        self.shape = Shape(**self.core.shape)
-
-    @classmethod
-    def open(cls, path: Path, *, writable: bool = False) -> Model:
-        """The constructor with its defaults; reads better at a call."""
-        return cls(path, writable=writable)
+        self.shape = shape_of(self.core, path.stem)
 
     @property
     def id(self) -> bytes:
@@ -118,8 +103,7 @@ class Model:
     @cached_property
     def has_chat_template(self) -> bool:
         """Whether the file says how to talk to it; otherwise it only continues text."""
-        key = "tokenizer.chat_template"
-        return bool(gguf_metadata.lookup(self._map, key).get(key))
+        return bool(self.core.text("tokenizer.chat_template"))
 
     @cached_property
     def overlays(self) -> Overlays:

@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bankai_edge._facts import NAME_MAX
 from bankai_edge.errors import BankaiError, IncompatibleError
 from bankai_edge.patch.bkp import Patch
 from bankai_edge.patch.flips import PROJECTIONS, Flip
@@ -132,8 +133,8 @@ def _describe(flip: Flip) -> str:
 
 
 def _as_name(text: str) -> str:
-    """The nearest patch name: lower case, other characters as dashes, at most 32."""
-    name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).lstrip("._-")[:32].rstrip("-")
+    """The nearest patch name: lower case, other characters as dashes, not too long."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).lstrip("._-")[:NAME_MAX].rstrip("-")
     return name or "unnamed"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import cbor2
 
 from bankai_edge import _patch
+from bankai_edge._facts import NAME_RULE, error_text, name_ok
 from bankai_edge.errors import BankaiError, CoreError
 from bankai_edge.patch import flips
 from bankai_edge.patch.flips import Flip
@@ -17,7 +17,6 @@ from bankai_edge.patch.refusals import patch_error
 
 FORMAT_VERSION = 1
 SUFFIX = ".bkp"
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 FIRST_EXTENSION = 64
 _VERSION, _NAME, _DOMAIN, _MODEL_ID, _ROWS, _GROUPS, _BITS, _CRC = range(8)
 _CANARIES, _PROVENANCE, _SEQUENCE = range(8, 11)
@@ -62,11 +61,8 @@ def encode(patch: Patch) -> bytes:
 
     Raises BankaiError when a field holds what the format cannot.
     """
-    if not NAME.fullmatch(patch.name):
-        raise BankaiError(
-            f"{patch.name!r} is no patch name",
-            expected="1 to 32 of a-z 0-9 . _ - that start with a letter or digit",
-        )
+    if not name_ok(patch.name):
+        raise BankaiError(f"{patch.name!r} is no patch name", expected=NAME_RULE)
     try:
         fields = {**_fields(patch), **patch.extensions}
         data = cbor2.dumps(fields, canonical=True)
@@ -75,7 +71,7 @@ def encode(patch: Patch) -> bytes:
         raise BankaiError(f"patch {patch.name} cannot be written: {error}") from error
     except CoreError as error:
         raise BankaiError(
-            f"patch {patch.name} has a field that the format does not allow (core {error.code})",
+            f"patch {patch.name} cannot be written: it {error_text(error.code)}",
             expected="what bankai_edge/patch/bkp.cddl describes",
         ) from error
     return data

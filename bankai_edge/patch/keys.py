@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bankai_edge._facts import NAME_RULE, name_ok
 from bankai_edge.durable import write_atomically
 from bankai_edge.ed25519 import PEM_PREFIX, public_key_of_pem
 from bankai_edge.errors import BankaiError
@@ -22,7 +22,6 @@ from bankai_edge.patch.sign import ed25519, short_key
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 PRIVATE, PUBLIC, REVOKED = ".key", ".pub", ".revoked"
 
 
@@ -86,7 +85,7 @@ def new(directory: Path, name: str) -> tuple[Path, Path]:
 def find_private(key: str) -> Ed25519PrivateKey:
     """One's own key of this name, or else the private key in this file; raises BankaiError."""
     own = own_keys() / f"{key}{PRIVATE}"
-    return read_private(own if NAME.fullmatch(key) and own.exists() else Path(key))
+    return read_private(own if name_ok(key) and own.exists() else Path(key))
 
 
 def read_private(path: Path) -> Ed25519PrivateKey:
@@ -165,7 +164,7 @@ class TrustStore:
             return {}
         for path in paths:
             name = path.name.removesuffix(end)
-            if name != path.name and NAME.fullmatch(name):
+            if name != path.name and name_ok(name):
                 try:
                     found[name] = read_public(path)
                 except BankaiError:
@@ -174,9 +173,6 @@ class TrustStore:
 
 
 def _checked(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise BankaiError(
-            f"{name!r} cannot name a key",
-            expected="1 to 32 of a-z 0-9 . _ - that start with a letter or digit",
-        )
+    if not name_ok(name):
+        raise BankaiError(f"{name!r} cannot name a key", expected=NAME_RULE)
     return name

@@ -1,18 +1,32 @@
-"""What the core's refusal of a patch means, as one sentence for a person."""
+"""What to do about the core's refusal of a patch."""
 
 from __future__ import annotations
 
 from bankai_edge import _patch
-from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
+from bankai_edge._facts import MAX_ACTIVE, Err
+from bankai_edge.errors import BankaiError, CoreError
+from bankai_edge.refusals import Advice
 
 _SHORT_ID = 16  # hex digits of a model id that a person compares
 
-
-class _Code:
-    """bk_error.h's codes that bk_patch and bk_overlay return."""
-
-    TRUNCATED, VERSION, LIMIT = -1, -3, -9
-    MODEL, UNBOUND, RANGE, CRC, SIGNED, READ_ONLY = -40, -41, -42, -43, -44, -45
+_ITS_MODEL = "Use it with the model it was made for"
+_ADVICE: dict[int, Advice] = {
+    Err.TRUNCATED: Advice("a whole .bkp file", "Copy it again"),
+    Err.VERSION: Advice("version 1", "Upgrade bankai-edge"),
+    Err.LIMIT: Advice(f"files of at most 16 MiB, and at most {MAX_ACTIVE} patches at once"),
+    Err.PATCH_SIGNED: Advice("the bare .bkp within its envelope"),
+    Err.PATCH_MODEL: Advice("", _ITS_MODEL),
+    Err.PATCH_UNBOUND: Advice(
+        "a patch with a model id and a CRC",
+        "Bind it (bankai-edge patch bind -m MODEL) or allow it with --unbound",
+    ),
+    Err.PATCH_RANGE: Advice("flips within the model's Q1_0 projections", _ITS_MODEL),
+    Err.PATCH_CRC: Advice(
+        "the rows it was made for", "Compare the model file with the publisher's"
+    ),
+    Err.READ_ONLY: Advice("", "Open the model as writable, or use an overlay", BankaiError),
+}
+_DAMAGED = Advice("a .bkp file", "Copy it again")
 
 
 def short_id(model_id: bytes) -> str:
@@ -32,61 +46,20 @@ def patch_error(
     `what` names the patch; otherwise its own name is used, when it has been read.
     """
     name = what or (f"patch {error.detail}" if error.detail else "the patch")
+    advice = _ADVICE.get(error.code, _DAMAGED)
     match error.code:
-        case _Code.TRUNCATED:
-            return IncompatibleError(
-                f"{name} is truncated: it ends within a field",
-                expected="a whole .bkp file",
-                next_step="Copy it again",
+        case Err.LIMIT if error.detail:
+            return advice.refuse(what or "the set", error, detail=error.detail)
+        case Err.VERSION:
+            return advice.refuse(name, error, found=f"has format version {_version(patch)}")
+        case Err.PATCH_MODEL:
+            ours = f"model {short_id(model_id)}" if model_id else ""
+            return advice.refuse(
+                name, error, found=f"is for model {_model_of(patch)}", expected=ours
             )
-        case _Code.VERSION:
-            return IncompatibleError(
-                f"{name} has format version {_version(patch)}",
-                expected="version 1",
-                next_step="Upgrade bankai-edge",
-            )
-        case _Code.LIMIT:
-            return IncompatibleError(
-                f"{error.detail or name + ' is too large'}",
-                expected="files of at most 16 MiB, and at most 8 patches at once",
-            )
-        case _Code.SIGNED:
-            return IncompatibleError(
-                f"{name} is signed (COSE)", expected="the bare .bkp within its envelope"
-            )
-        case _Code.MODEL:
-            return IncompatibleError(
-                f"{name} is for model {_model_of(patch)}",
-                expected=f"model {short_id(model_id)}" if model_id else "",
-                next_step="Use it with the model it was made for",
-            )
-        case _Code.UNBOUND:
-            return IncompatibleError(
-                f"{name} is unbound: it names no model",
-                expected="a patch with a model id and a CRC",
-                next_step="Bind it (bankai-edge patch bind -m MODEL) or allow it with --unbound",
-            )
-        case _Code.RANGE:
-            return IncompatibleError(
-                f"{name} flips a layer, row, group or bit that the model does not have",
-                expected="flips within the model's Q1_0 projections",
-                next_step="Use it with the model it was made for",
-            )
-        case _Code.CRC:
-            return IncompatibleError(
-                f"{name} does not match the weights: the CRC of the rows it flips differs",
-                expected="the rows it was made for",
-                next_step="Compare the model file with the publisher's",
-            )
-        case _Code.READ_ONLY:
-            return BankaiError(
-                f"{name} cannot be applied in place: the weights are read-only",
-                next_step="Open the model as writable, or use an overlay",
-            )
-        case _:
-            return IncompatibleError(
-                f"{name} is damaged or no patch", expected="a .bkp file", next_step="Copy it again"
-            )
+        case Err.MALFORMED:
+            return advice.refuse(name, error, found="is damaged or no patch")
+    return advice.refuse(name, error)
 
 
 def _version(patch: bytes | None) -> str:
@@ -97,7 +70,5 @@ def _version(patch: bytes | None) -> str:
 
 
 def _model_of(patch: bytes | None) -> str:
-    if patch is None:
-        return "of another id"
-    model_id = _patch.parse(patch)["model_id"]
+    model_id = _patch.parse(patch)["model_id"] if patch else None
     return short_id(model_id) if model_id else "of another id"

@@ -1,21 +1,19 @@
 """Goals: what a search shall teach, and what it must leave alone, cut into packs that never mix.
 
 A goal is named ``nano:FORM`` (a form of domains.py), ``nano:strong`` (all that the nano was trained
-on: as controls), ``general:math`` and its like (general.py), or is a file of probes
-(files.py).
+on: as controls), or is a file or a built-in set of probes (files.py).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bankai_edge.errors import UsageError
-from bankai_edge.probes import files, general
-from bankai_edge.probes.domains import Item, forms, items
-from bankai_edge.probes.files import Entry
+from bankai_edge.probes import files
+from bankai_edge.probes.domains import forms, items
+from bankai_edge.probes.files import as_probe
 from bankai_edge.probes.packs import (
     JUDGE,
     SEARCH,
@@ -31,10 +29,10 @@ from bankai_edge.probes.packs import (
 )
 
 NANO = "nano:"
-GENERAL = "general:"
 STRONG = "nano:strong"
+SPLITS = ("train", "validation", "heldout")
 Parts = dict[str, tuple[Probe, ...]]
-"""``train``, ``validation`` and ``heldout`` probes."""
+"""The probes of each split."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def load(
         target = tuple(p for parts, _ in goals for p in parts[split])
         packs.append(Pack(target, control, tuple(len(parts[split]) for parts, _ in goals)))
     packs = [packs[1], packs[2], packs[0]]
-    for split, pack in zip(("train", "validation", "heldout"), packs, strict=True):
+    for split, pack in zip(SPLITS, packs, strict=True):
         if not pack.target:
             raise UsageError(f"no target probe is in the {split} split",
                              next_step="Give more probes, or mark their splits")  # fmt: skip
@@ -91,7 +89,7 @@ def load(
 
 
 def _short(name: str) -> str:
-    for start in (NANO, GENERAL):
+    for start in (NANO, files.GENERAL):
         if name.startswith(start):
             return name.removeprefix(start)
     return Path(name).stem
@@ -101,14 +99,10 @@ def _parts(
     name: str, encoder: Encoder, seed: int, sizes: tuple[Sizes, Sizes, Sizes],
     control: bool = False,
 ) -> tuple[Parts, str | None]:  # fmt: skip
-    if name.startswith(GENERAL):
-        kind = name.removeprefix(GENERAL)
-        if kind not in general.SETS:
-            raise UsageError(f"no set is called {name!r}",
-                             expected=f"general: and one of {', '.join(general.SETS)}")  # fmt: skip
-        return _listed(files.parse(general.entries(kind), name), encoder), kind
     if not name.startswith(NANO):
-        return _listed(files.read(Path(name)), encoder), None
+        listed = [as_probe(entry, encoder) for entry in files.load(name)]
+        some = (tuple(p for p in listed if p.item.split == split) for split in SPLITS)
+        return _named(*some), _short(name) if name.startswith(files.GENERAL) else None
     if name == STRONG:
         if not control:
             raise UsageError(f"{STRONG} is no target", expected="a form, as nano:add_question")
@@ -131,35 +125,4 @@ def _parts(
 
 
 def _named(*parts: tuple[Probe, ...]) -> Parts:
-    return dict(zip(("train", "validation", "heldout"), parts, strict=True))
-
-
-def _listed(entries: Iterable[Entry], encoder: Encoder) -> Parts:
-    parts: dict[str, list[Probe]] = {"train": [], "validation": [], "heldout": []}
-    for entry in entries:
-        parts[entry.split].append(_probe(entry, encoder))
-    return {split: tuple(some) for split, some in parts.items()}
-
-
-def _probe(entry: Entry, encoder: Encoder) -> Probe:
-    item = Item(entry.category or "probes", entry.name, entry.prompt, entry.correct, entry.split)
-    answer = in_context(entry.prompt, entry.correct, encoder)
-    closed = entry.end
-    if closed and encoder.eos_id is not None:
-        answer = (*answer, encoder.eos_id)
-    return Probe(
-        item,
-        tuple(encoder.encode(entry.prompt)),
-        answer,
-        in_context(entry.prompt, entry.wrong[0], encoder) if entry.wrong else (),
-        not closed,
-        entry.alternates,
-    )
-
-
-def in_context(prompt: str, answer: str, encoder: Encoder) -> tuple[int, ...]:
-    """An answer's tokens behind its prompt; encoded alone where the two merge (see audit)."""
-    start, whole = encoder.encode(prompt), encoder.encode(prompt + answer)
-    if whole[: len(start)] == start and len(whole) > len(start):
-        return tuple(whole[len(start) :])
-    return tuple(encoder.encode(answer))
+    return dict(zip(SPLITS, parts, strict=True))

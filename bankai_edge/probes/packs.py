@@ -93,6 +93,12 @@ def tokenise(chosen: Iterable[Item], encoder: Encoder) -> tuple[Probe, ...]:
     )
 
 
+def continuation(prompt: str, answer: str, encoder: Encoder) -> tuple[int, ...] | None:
+    """An answer's tokens as they follow its prompt's in one text; None where the two merge."""
+    start, whole = encoder.encode(prompt), encoder.encode(prompt + answer)
+    return tuple(whole[len(start) :]) if whole[: len(start)] == start else None
+
+
 def search_packs(
     form: str, encoder: Encoder, seed: int, search: Sizes = SEARCH, validation: Sizes = VALIDATION
 ) -> tuple[Pack, Pack]:

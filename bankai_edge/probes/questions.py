@@ -1,26 +1,26 @@
 """Questions to judge by: the nano model's held-out items, or a probe file in Bankai's JSON.
 
-Of a file (files.py) only held-out probes are asked, split as a search splits them, unless all
-are asked for. A file's answer is right as soon as the text starts with it, unless its probe says
-``end``; a nano item's text must end there too.
+Of a file or a built-in set (files.py) only held-out probes are asked, split as a search splits
+them, unless all are asked for. A file's answer is right as soon as the text starts with it, unless
+its probe says ``end``; a nano item's text must end there too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bankai_edge.errors import UsageError
 from bankai_edge.probes import files
-from bankai_edge.probes.domains import DOMAINS, FORMS, Item, forms, items
-from bankai_edge.probes.files import Entry
+from bankai_edge.probes.domains import DOMAINS, FORMS, forms, items
+from bankai_edge.probes.files import Entry, as_probe
 from bankai_edge.probes.goals import NANO, STRONG
 from bankai_edge.probes.packs import (
     JUDGE,
     Encoder,
     Probe,
     Sizes,
+    continuation,
     judge_pack,
     tokenise,
 )
@@ -49,7 +49,7 @@ class Question:
 def load(
     spec: str, encoder: Encoder, limit: int | None = None, *, every_split: bool = False
 ) -> list[Question]:
-    """The questions that `spec` names: a file, ``nano:FORM``, ``nano:DOMAIN`` or ``nano:strong``.
+    """The questions that `spec` names: a file, a set, ``nano:`` and a form, a domain or ``strong``.
 
     `limit` takes that many at most, always the same ones; `every_split` asks all of a file.
 
@@ -59,7 +59,7 @@ def load(
     """
     if spec.startswith(NANO):
         return _nano(spec, encoder, limit)
-    questions = _from_file(Path(spec), encoder, every_split)
+    questions = _from_file(spec, encoder, every_split)
     return questions if limit is None else questions[:limit]
 
 
@@ -102,12 +102,12 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(NANO + name for name in names)
 
 
-def _from_file(path: Path, encoder: Encoder, every_split: bool) -> list[Question]:
-    entries = files.read(path)
+def _from_file(name: str, encoder: Encoder, every_split: bool) -> list[Question]:
+    entries = files.load(name)
     chosen = [_question(e, encoder) for e in entries if every_split or e.split == "heldout"]
     if not chosen:
         raise UsageError(
-            f"{path} has no held-out probe",
+            f"{name} has no held-out probe",
             expected='"split": "heldout" on some, or more probes',
             next_step="Give --all-splits if no search has seen the file",
         )
@@ -115,34 +115,24 @@ def _from_file(path: Path, encoder: Encoder, every_split: bool) -> list[Question
 
 
 def _question(entry: Entry, encoder: Encoder) -> Question:
-    prompt, correct = entry.prompt, entry.correct
-    tokens = tuple(encoder.encode(prompt))
-    if not tokens:
+    probe = as_probe(entry, encoder)
+    if not probe.prompt:
         raise UsageError(f"{entry.where} has a prompt of no tokens")
-    answer, *others = (
-        _answer(entry.where, prompt, text, tokens, encoder) for text in (correct, *entry.wrong)
-    )
+    answers = []
+    for text in (entry.correct, *entry.wrong):
+        tokens = continuation(entry.prompt, text, encoder)
+        if tokens is None:
+            raise UsageError(
+                f"{entry.where}: the answer {text!r} merges into the prompt's last token",
+                expected="an answer that begins where a token begins",
+                next_step="Move the space between them to the answer",
+            )
+        answers.append(tokens)
+    answer, *others = answers
     if answer in others:
         raise UsageError(
-            f"{entry.where} is dead: {correct!r} and a wrong answer are the same tokens",
+            f"{entry.where} is dead: {entry.correct!r} and a wrong answer are the same tokens",
             next_step="Take it out, or give it another wrong answer",
         )
-    category = entry.category or "all"
-    item = Item(category, entry.name or "probe", prompt, correct, "heldout")
-    end = (encoder.eos_id,) if entry.end and encoder.eos_id is not None else ()
-    probe = Probe(item, tokens, (*answer, *end), open=not end, alternates=entry.alternates)
-    return Question(probe, category, tuple((*other, *end) for other in others))
-
-
-def _answer(
-    where: str, prompt: str, answer: str, tokens: tuple[int, ...], encoder: Encoder
-) -> tuple[int, ...]:
-    """The answer's tokens as they follow the prompt's in one text."""
-    whole = tuple(encoder.encode(prompt + answer))
-    if whole[: len(tokens)] != tokens or len(whole) == len(tokens):
-        raise UsageError(
-            f"{where}: the answer {answer!r} merges into the prompt's last token",
-            expected="an answer that begins where a token begins",
-            next_step="Move the space between them to the answer",
-        )
-    return whole[len(tokens) :]
+    end = probe.answer[len(answer) :]
+    return Question(probe, entry.category or "all", tuple((*other, *end) for other in others))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bankai_edge.judge.matrices import GROUP_SIZE, matrices
+from bankai_edge._facts import GROUP as GROUP_SIZE
+from bankai_edge.judge.matrices import matrices
 from bankai_edge.model import Model
 from bankai_edge.search.proposals import Focus, Ranking
 from bankai_edge.search.sites import GRANULARITIES, Granularity, Site, Sites

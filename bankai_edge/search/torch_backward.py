@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bankai_edge.judge.matrices import GROUP_SIZE, NAMES
+from bankai_edge._facts import GROUP as GROUP_SIZE
+from bankai_edge.judge.matrices import NAMES
 from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
 from bankai_edge.probes.packs import Pack, Probe

@@ -18,7 +18,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bankai_edge.judge.matrices import BLOCK_BYTES, GROUP_SIZE, NAMES, Q1_0
+from bankai_edge._facts import GROUP as GROUP_SIZE
+from bankai_edge._facts import GROUP_BYTES, Q1_0
+from bankai_edge.judge.matrices import NAMES
 from bankai_edge.model import Model
 from bankai_edge.search.sites import GROUP, ROW, Site, Sites
 
@@ -51,6 +53,7 @@ class TorchModel:
     ) -> None:
         """`dtype` of matrices and products: float32 or bfloat16; None chooses."""
         self.shape = model.shape
+        self.rms_eps: float = model.core.shape["rms_eps"]
         self.device = torch.device(device)
         self._data = np.frombuffer(model.mapped, np.uint8)
         self._places = {
@@ -80,7 +83,7 @@ class TorchModel:
         value: NDArray[np.float32]
         if kind == Q1_0:
             columns, rows = dims
-            blocks = torch.from_numpy(raw.reshape(rows, -1, BLOCK_BYTES).copy()).to(self.device)
+            blocks = torch.from_numpy(raw.reshape(rows, -1, GROUP_BYTES).copy()).to(self.device)
             scales = blocks[..., :2].contiguous().view(torch.float16).to(self.dtype)
             return self._signs[blocks[..., 2:].int()].flatten(2).mul_(scales).view(rows, columns)
         if kind == _BF16:
@@ -114,12 +117,12 @@ class TorchModel:
         """One layer: the residual [n, T, hidden] before and after."""
         s, (n, length, _) = self.shape, x.shape
         cos, sin = self._angles(length)
-        h = F.rms_norm(x, (s.hidden,), w["attn_norm"], s.rms_eps)
+        h = F.rms_norm(x, (s.hidden,), w["attn_norm"], self.rms_eps)
         q = self._linear(h, w["attn_q"]).view(n, length, s.heads, s.head_dim)
         k = self._linear(h, w["attn_k"]).view(n, length, s.kv_heads, s.head_dim)
         v = self._linear(h, w["attn_v"]).view(n, length, s.kv_heads, s.head_dim)
-        q = _rotate(F.rms_norm(q, (s.head_dim,), w["attn_q_norm"], s.rms_eps), cos, sin)
-        k = _rotate(F.rms_norm(k, (s.head_dim,), w["attn_k_norm"], s.rms_eps), cos, sin)
+        q = _rotate(F.rms_norm(q, (s.head_dim,), w["attn_q_norm"], self.rms_eps), cos, sin)
+        k = _rotate(F.rms_norm(k, (s.head_dim,), w["attn_k_norm"], self.rms_eps), cos, sin)
         group = s.heads // s.kv_heads
         mixed = F.scaled_dot_product_attention(
             q.transpose(1, 2),
@@ -128,14 +131,14 @@ class TorchModel:
             is_causal=True,
         )
         x = x + self._linear(mixed.transpose(1, 2).flatten(2), w["attn_output"])
-        h = F.rms_norm(x, (s.hidden,), w["ffn_norm"], s.rms_eps)
+        h = F.rms_norm(x, (s.hidden,), w["ffn_norm"], self.rms_eps)
         h = F.silu(self._linear(h, w["ffn_gate"])) * self._linear(h, w["ffn_up"])
         return x + self._linear(h, w["ffn_down"])
 
     def answers(self, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(log-probability, least margin, gap) of each text's answer, [n] each."""
         chosen = x[batch.rows, batch.at]  # [answer tokens, hidden]
-        chosen = F.rms_norm(chosen, (self.shape.hidden,), self.out_norm, self.shape.rms_eps)
+        chosen = F.rms_norm(chosen, (self.shape.hidden,), self.out_norm, self.rms_eps)
         logits = self._linear(chosen, self.head).double()
         right = logits.gather(1, batch.answer[:, None])[:, 0]
         margin = right - logits.scatter(1, batch.answer[:, None], -torch.inf).amax(1)

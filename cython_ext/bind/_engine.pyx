@@ -17,6 +17,9 @@ cdef extern from "sys/mman.h" nogil:
     enum:
         MADV_HUGEPAGE
 
+cdef extern from "bk_error.h" nogil:
+    int BK_ERR_TENSOR_TYPE
+
 cdef enum:
     HUGE_PAGE = 1 << 21
 
@@ -71,6 +74,29 @@ cdef class Pool:
 
 cdef const bk_parallel *parallel_of(Pool pool) noexcept:
     return bk_pool_parallel(pool._pool) if pool is not None else NULL
+
+
+def gguf_entries(const uint8_t[::1] buffer not None):
+    """(key, type id, the value's bytes) of every key/value of a GGUF. Raises CoreError.
+
+    Tensors of types that nothing here computes with do not matter to them.
+    """
+    cdef bk_gguf g
+    cdef bk_kv kv
+    cdef size_t n = buffer.shape[0], at, start
+    cdef const uint8_t *p = &buffer[0] if n else NULL
+    cdef int err
+    with nogil:
+        err = bk_gguf_open(&g, p, n)
+    if err and err != BK_ERR_TENSOR_TYPE:
+        raise CoreError(err, f"byte {g.error_at}")
+    at = g.kv_at
+    found = []
+    for _ in range(g.n_kv):
+        bk_gguf_next_kv(&g, &at, &kv)
+        start = <const uint8_t *>kv.key.p - p + kv.key.n + 4  # behind the type's id
+        found.append((kv.key.p[:kv.key.n].decode("utf-8", "replace"), kv.type, p[start:at]))
+    return found
 
 
 cdef class Model:
@@ -160,12 +186,17 @@ cdef class Model:
     def id(self):
         return bytes((<uint8_t *>self._model.id)[:32])
 
-    @property
-    def name(self):
+    def text(self, str key not None):
+        """The header's text of this key, or ""."""
+        cdef bytes name = key.encode()
         cdef bk_str s
-        if bk_gguf_str(&self._gguf, "general.name", &s):
+        if bk_gguf_str(&self._gguf, name, &s):
             return ""
         return s.p[:s.n].decode("utf-8", "replace")
+
+    @property
+    def name(self):
+        return self.text("general.name")
 
     @property
     def shape(self):

@@ -7,8 +7,11 @@ cdef extern from "bk_gguf.h":
         size_t n
     ctypedef struct bk_gguf:
         uint64_t n_kv, n_tensors
-        size_t tensors_at, error_at
+        size_t kv_at, tensors_at, error_at
         uint32_t error_type
+    ctypedef struct bk_kv:
+        bk_str key
+        uint32_t type
     ctypedef struct bk_tensor:
         bk_str name
         uint32_t type, n_dims
@@ -16,6 +19,7 @@ cdef extern from "bk_gguf.h":
         const uint8_t *data
         size_t n_bytes
     int bk_gguf_open(bk_gguf *g, const uint8_t *data, size_t n) nogil
+    void bk_gguf_next_kv(const bk_gguf *g, size_t *at, bk_kv *kv) nogil
     void bk_gguf_next_tensor(const bk_gguf *g, size_t *at, bk_tensor *t) nogil
     int bk_gguf_str(const bk_gguf *g, const char *key, bk_str *value) nogil
 

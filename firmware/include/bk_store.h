@@ -13,8 +13,8 @@
 
 #include <stdbool.h>
 
+#include "bk_device_store.h"
 #include "bk_flash.h"
-#include "bk_smp.h"
 
 /* Patches stored at once, those that only the previous set still needs included; at most 31.
  * 52 bytes of RAM each. */
@@ -24,7 +24,8 @@
 
 enum { BK_STORE_MAX_SECTORS = 16, BK_STORE_SECTOR_MIN = 4096 };
 
-typedef uint32_t bk_store_id; /* names one patch's bytes for ever; 0 is none */
+typedef bk_patch_id bk_store_id; /* names one patch's bytes for ever, over restarts too */
+typedef bk_patch_set bk_store_set;
 
 typedef struct {
     bk_smp_name name;
@@ -32,11 +33,6 @@ typedef struct {
     uint32_t at, size;     /* of its bytes, in flash->base */
     bool listed;           /* false: removed or replaced, kept for the previous set alone */
 } bk_store_patch;
-
-typedef struct {
-    uint32_t n;
-    bk_store_id ids[BK_MAX_ACTIVE]; /* in the order in which they were given */
-} bk_store_set;
 
 /* Bytes on their way into flash, in whole grains (store/bk_store_log.h). */
 typedef struct {

@@ -1,7 +1,5 @@
-/* session.c: carve the board's memory; tokens in, text out. */
+/* bk_session.c: carve the board's memory; tokens in, text out. */
 #include "bk_session.h"
-
-#ifndef BK_SWITCHER
 
 #include <string.h>
 
@@ -83,6 +81,8 @@ static bool open_model(bk_session *s, bk_gguf *g, bk_say *why) {
         return false;
     }
     s->model.writable = s->board->writable;
+    s->name = (bk_str){"?", 1};
+    (void)bk_gguf_str(g, "general.name", &s->name);
     return true;
 }
 
@@ -205,5 +205,3 @@ size_t bk_talk_step(bk_session *s, bk_talk *t, uint8_t *out) {
     if (--t->left == 0 || t->n > state->ctx) n += finish(t, out + n);
     return n;
 }
-
-#endif

@@ -9,8 +9,6 @@
 
 #include "bk_port.h"
 
-#ifndef BK_SWITCHER
-
 #include "bk_bpe.h"
 #include "bk_overlay.h"
 #include "bk_say.h"
@@ -27,6 +25,7 @@ typedef struct {
 
 typedef struct {
     const bk_board *board;
+    bk_str name; /* the model's own; "?" where it has none */
     bk_model model;
     bk_bpe bpe;
     bk_state state;
@@ -72,5 +71,4 @@ size_t bk_talk_room(const bk_session *s);
 int32_t bk_session_encode(bk_session *s, const char *text, size_t n, int32_t *tokens,
                           uint32_t cap);
 
-#endif
 #endif

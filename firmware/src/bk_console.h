@@ -2,13 +2,8 @@
 #ifndef BK_CONSOLE_H
 #define BK_CONSOLE_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "bk_facts.h"
 
-/* A newline is sent as CR LF. */
-void bk_console_put(const char *text);
-void bk_console_put_bytes(const char *p, size_t n);
-void bk_console_put_uint(uint32_t v);
-void bk_console_put_hex(const uint8_t *p, size_t n);
+extern const bk_text_sink bk_console;
 
 #endif

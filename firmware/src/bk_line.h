@@ -2,8 +2,8 @@
 #ifndef BK_LINE_H
 #define BK_LINE_H
 
-#include "bk_device.h"
 #include "bk_frame.h"
+#include "bk_shell.h"
 
 /* Largest packet either way, in bytes; it is in RAM twice. A patch of n bytes takes about
  * n / (BK_SMP_BUFFER - 100) round trips. */
@@ -19,7 +19,7 @@ _Static_assert(BK_SMP_BUFFER >= 768, "info with all its warnings has to fit");
 #endif
 
 typedef struct {
-    bk_device *device;
+    bk_shell shell;
     bk_smp smp;
     bk_frame_reader reader;
     uint8_t packet[BK_SMP_BUFFER + BK_FRAME_OVERHEAD];
@@ -27,7 +27,8 @@ typedef struct {
     uint8_t typed[BK_LINE_MAX];
 } bk_line;
 
-void bk_line_start(bk_line *l, bk_device *device);
+/* `about` stays the caller's: one line that says what this is. */
+void bk_line_start(bk_line *l, bk_device *device, const char *about);
 
 /* Take what has arrived and answer it; false when nothing has. */
 bool bk_line_poll(bk_line *l);

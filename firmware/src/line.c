@@ -1,13 +1,14 @@
 /* line.c: frames to the SMP server, typed lines to the shell. */
 #include "bk_line.h"
 
-#include "bk_shell.h"
+#include "bk_console.h"
+#include "bk_port.h"
 
 enum { AT_ONCE = 64 };
 
-void bk_line_start(bk_line *l, bk_device *device) {
-    l->device = device;
-    bk_smp_init(&l->smp, &bk_device_hooks, device, device->about, BK_SMP_BUFFER, 1);
+void bk_line_start(bk_line *l, bk_device *device, const char *about) {
+    bk_shell_init(&l->shell, device, bk_console);
+    bk_smp_init(&l->smp, &bk_device_hooks, device, about, BK_SMP_BUFFER, 1);
     bk_frame_reader_init(&l->reader, l->packet, sizeof l->packet, l->typed, sizeof l->typed);
 }
 
@@ -30,7 +31,7 @@ bool bk_line_poll(bk_line *l) {
         at += bk_frame_feed_bytes(&l->reader, bytes + at, n - at, &event);
         if (event == BK_FRAME_PACKET) answer_packet(l);
         if (event == BK_FRAME_LINE)
-            bk_shell_answer(l->device, (const char *)l->typed, l->reader.line_n);
+            bk_shell_answer(&l->shell, (const char *)l->typed, l->reader.line_n);
     }
     return n > 0;
 }

@@ -1,5 +1,5 @@
-/* bk_switcher.h: what a program adds to a firmware that is built with BK_SWITCHER: one that stores
- * patches and keeps the active set for weights which something else reads.
+/* bk_switcher.h: what a program adds to a firmware without inference, which stores patches and
+ * keeps the active set for weights that something else reads.
  *
  * Both functions have a default that a program replaces by defining its own.
  */

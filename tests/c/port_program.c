@@ -1,6 +1,6 @@
 /* port_program.c: a program for an emulated chip that does to a port what firmware must not.
  *
- * One letter is one command, most with an answer of one line (tests/test_firmware_ports.py).
+ * One letter is one command, most with an answer of one line (tests/firmware/test_firmware_ports.py).
  */
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* sign_probe.c: what firmware/sign says of files, for tests/test_firmware_sign.py.
+/* sign_probe.c: what firmware/sign says of files, for tests/firmware/test_firmware_sign.py.
  *
  *   sign_probe open POLICY KEYS FILE...   each file's rc, payload offset and bytes, and problem
  *   sign_probe bits KEYS FILE             flip each bit of the file: how many were not refused

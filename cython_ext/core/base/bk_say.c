@@ -1,4 +1,4 @@
-/* say.c: sentences, put together without a C library. */
+/* bk_say.c: sentences, put together without a C library. */
 #include "bk_say.h"
 
 #include <stdbool.h>

@@ -1,9 +1,7 @@
-/* utf8.c: bytes become characters. */
+/* bk_utf8.c: bytes become characters. */
 #include "bk_utf8.h"
 
 #include <string.h>
-
-#include "bk_unicode.h"
 
 static size_t replacement(uint8_t *out) {
     memcpy(out, "\xef\xbf\xbd", 3);
@@ -79,31 +77,6 @@ uint32_t bk_utf8_char(const char *p, size_t n, size_t *used) {
     *used = 1u + more;
     return c;
 }
-
-#ifdef BK_SWITCHER /* no tokenizer, and so no Unicode tables */
-
-bool bk_utf8_is_space(uint32_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
-#else
-
-static uint32_t class_of(uint32_t c) {
-    uint32_t low = 0, high = bk_unicode_n;
-    while (high - low > 1) {
-        uint32_t middle = (low + high) / 2;
-        if (bk_unicode_runs[middle] >> 2 <= c) low = middle;
-        else high = middle;
-    }
-    return bk_unicode_runs[low] & 3;
-}
-
-bool bk_utf8_is_space(uint32_t c) { return class_of(c) == BK_UNICODE_SPACE; }
-
-bool bk_utf8_is_word(uint32_t c) {
-    uint32_t class = class_of(c);
-    return class == BK_UNICODE_LETTER || class == BK_UNICODE_NUMBER;
-}
-
-#endif
 
 void bk_utf8_strip(const char **p, size_t *n) {
     size_t m;

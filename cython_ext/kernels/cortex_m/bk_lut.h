@@ -14,7 +14,7 @@
 
 /* Columns whose tables lie in memory at a time, a multiple of 128. With 256 an act has 16 KB of
  * tables and those of 256 columns serve several matrices; 128 halves that for a chip that is short
- * of RAM, at 6 % more instructions a token of the nano model (docs/cortex_m.json). */
+ * of RAM, at 6 % more instructions a token of the nano model (boards/counts/cortex_m.json). */
 #ifndef BK_LUT_PANEL
 #define BK_LUT_PANEL 256
 #endif

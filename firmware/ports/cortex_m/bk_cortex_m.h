@@ -56,6 +56,7 @@ void bk_clock_start(uint32_t core_hz); /* SysTick, one interrupt a millisecond *
 uint32_t bk_clock_hz(void);
 void bk_uart_start(void);
 void bk_place(bk_board *board); /* model, kernel, context and memory, where the linker put them */
+void bk_place_model(bk_board *board); /* all but the memory; nothing in a switcher */
 
 /* ---- what a chip gives (and its bk_chip.h: BK_UART_IRQ, BK_N_IRQ, BK_CHIP_VECTORS,
  *      BK_CHIP_KERNEL) ---- */

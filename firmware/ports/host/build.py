@@ -1,6 +1,6 @@
 """Build the firmware as a Linux process, with gcc: the very sources that the chips get.
 
-python firmware/ports/host/build.py OUT [NAME[=VALUE] ...]
+python firmware/ports/host/build.py OUT [session|switcher [NAME[=VALUE] ...]]
 
 Its environment is described in port.c; run it, and it prints the pty that hosts open.
 """
@@ -21,18 +21,22 @@ import core_build as core  # noqa: E402
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def sources() -> list[Path]:
-    """Every C file of core, store and firmware."""
+def sources(runtime: str) -> list[Path]:
+    """Every C file of core, device and firmware; `runtime` answers for weights."""
+    own = [*core.SOURCES, *core.DEVICE_SOURCES]
+    if runtime == "switcher":
+        own.remove(core.find("bk_utf8_class.c"))  # it has its own, without Unicode's tables
     return [
-        *core.SOURCES,
+        *own,
         *sorted((FIRMWARE / "store").glob("bk_store*.c")),
+        *sorted((FIRMWARE / runtime).glob("*.c")),
         *sorted((FIRMWARE / "src").glob("*.c")),
     ]
 
 
 def sign_sources(objects: Path, policy: str, trust: Path | None) -> tuple[list[Path], list[Path]]:
-    """The judge of signatures and the table of keys; Monocypher's, which are not in this tree."""
-    sys.path.insert(0, str(ROOT / "tools"))
+    """What verifies, and the table of keys; Monocypher's, which are not in this tree."""
+    sys.path.insert(0, str(FIRMWARE / "scripts"))
     import firmware_keys
     import firmware_monocypher
 
@@ -50,25 +54,27 @@ def build(
     flags: Sequence[str] = SANITIZE,
     policy: str = "",
     trust: Path | None = None,
+    runtime: str = "session",
     reuse: bool = False,
 ) -> Path:
     """Compile and link the program `out`; raises CalledProcessError with gcc's words on stderr.
 
-    With a policy it verifies signatures, by the keys in `trust`. With `reuse`, objects that an
-    earlier call put beside `out` are taken as they are.
+    With a policy it verifies signatures, by the keys in `trust`. `runtime` is session or switcher.
+    With `reuse`, objects that an earlier call put beside `out` are taken as they are.
     """
     objects = out.parent / "objects"
     objects.mkdir(parents=True, exist_ok=True)
-    own = [*sources(), FIRMWARE / "ports/host/port.c"]
+    own = [*sources(runtime), FIRMWARE / "ports/host/port.c"]
     theirs: list[Path] = []
-    names = list(defines)
     if policy:
-        judge, curve = sign_sources(objects, policy, trust)
-        own, theirs, names = own + judge, curve, [*names, "BK_SIGN"]
-    include = [f"-I{FIRMWARE / folder}" for folder in ("include", "src", "sign")]
+        judge, theirs = sign_sources(objects, policy, trust)
+        own += judge
+    else:
+        own += sorted((FIRMWARE / "unsigned").glob("*.c"))
+    include = [f"-I{FIRMWARE / folder}" for folder in ("include", "src", "sign", runtime)]
     include += [*core.include(), *(f"-isystem{path.parent}" for path in theirs)]
     common = [gcc, core.DIALECT, *core.FLOAT_FLAGS, "-O1", "-g", *flags, *include]
-    common += [f"-D{name}" for name in names]
+    common += [f"-D{name}" for name in defines]
     linked = []
     for source in [*own, *theirs]:
         linked.append(objects / f"{source.parent.name}_{source.stem}.o")
@@ -81,4 +87,5 @@ def build(
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), defines=sys.argv[2:], flags=())
+    target, *more = sys.argv[1:]
+    build(Path(target), runtime=more[0] if more else "session", defines=more[1:], flags=())

@@ -1,5 +1,5 @@
 /* boot2.c: the 256 bytes with which an RP2040 starts: its ROM copies them from flash to RAM, checks
- * the CRC that tools/firmware_uf2.py puts into their last word, and runs them. They let the flash be
+ * the CRC that firmware/scripts/firmware_uf2.py puts into their last word, and runs them. They let the flash be
  * read as memory, with the plain read command that every part knows, and start the program.
  */
 #include "bk_cortex_m.h"
