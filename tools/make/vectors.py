@@ -305,7 +305,7 @@ def patches(c: Conversation) -> None:
     c("verify, write", WRITE, BK, 6, any=("weights_sha256",))
     for names in (None, "a", [1], ["a", "a"], ["A"], [""], [f"p{i}" for i in range(9)]):
         c(f"names {names}", WRITE, BK, 2, {} if names is None else {"names": names})
-    c("remove what is no name", WRITE, BK, 4, {"name": "a/b"})
+    c("remove what is no name", WRITE, BK, 4, {"name": "A"})
     c.ask("without a", QUESTION, 5)
     c("generate nothing", WRITE, BK, 7, {"prompt": ""})
     c("generate white space", WRITE, BK, 7, {"prompt": "\u00a0\n "})
