@@ -136,13 +136,12 @@ def make_tokenizer(tokens: list[str], merges: list[tuple[str, str]]) -> Tokenize
 
 def metadata(shape: ModelShape, tokens: list[str], merges: list[tuple[str, str]]) -> dict[str, Any]:
     """The GGUF key/values of the nano, as llama.cpp's qwen3 loader wants them."""
-    counts = {k: v for k, v in synth.metadata(shape, 0).items() if k.startswith("qwen3.")}
     return {
         "general.architecture": "qwen3",
         "general.name": "bankai-edge nano",
         "general.license": "apache-2.0",
         "general.alignment": 32,
-        **counts,
+        **synth.architecture(shape),
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "qwen2",
         "tokenizer.ggml.tokens": tokens,
