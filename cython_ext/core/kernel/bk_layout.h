@@ -31,8 +31,8 @@ enum { BK_LAYOUTS(BK_LAYOUT_NUMBERS) };
 #undef BK_LAYOUT_NUMBERS
 
 /* In a kernel's file: what it computes with is what its row says. */
-#define BK_LAYOUT_IS(id, tile, tables)                                                \
-    _Static_assert(BK_TILE_OF_##id == (tile) && BK_TABLES_OF_##id == (tables), \
+#define BK_LAYOUT_IS(id, tile, tables)                                                     \
+    _Static_assert((int)BK_TILE_OF_##id == (int)(tile) && (int)BK_TABLES_OF_##id == (int)(tables), \
                    "the kernel's row in bk_layout.h")
 
 typedef struct {
