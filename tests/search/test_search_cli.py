@@ -12,9 +12,9 @@ from bankai_edge.cli.main import main
 from bankai_edge.model import Model
 from bankai_edge.patch.bkp import decode
 from bankai_edge.probes.domains import items
+from bankai_edge.search.climb.loop import State
+from bankai_edge.search.climb.proposals import Focus, Gains
 from bankai_edge.search.job import Checkpoint, Job
-from bankai_edge.search.loop import State
-from bankai_edge.search.proposals import Focus, Gains
 from bankai_edge.shipped import ARITH, NANO
 from support.sites import of_patch
 
@@ -49,7 +49,7 @@ def small(tmp_path: Path) -> list[str]:
 def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients that know the shipped patch: the search around them is the real one."""
     pytest.importorskip("torch")
-    from bankai_edge.search import torch_backward
+    from bankai_edge.search.gradient import backward
 
     known = of_patch(decode(ARITH.read_bytes()))
 
@@ -59,7 +59,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
         def __call__(self, sites: Any, focus: Focus) -> Gains:
             return Gains([(1.0, s) for s in sorted(known - sites)], dict.fromkeys(sites, -1.0))
 
-    monkeypatch.setattr(torch_backward, "TorchGradient", Oracle)
+    monkeypatch.setattr(backward, "TorchGradient", Oracle)
 
 
 def test_a_patch_that_helps_is_written(
@@ -148,7 +148,7 @@ def test_ctrl_c_leaves_a_state_that_resumes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The third accept is interrupted; the best so far is written; resuming ends the search."""
-    from bankai_edge.search import loop
+    from bankai_edge.search.climb import loop
 
     out = tmp_path / "sums.bkp"
     how = [*small, "-o", str(out), "--evaluations", "6", "--threads", "2"]
