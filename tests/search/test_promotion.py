@@ -1,11 +1,11 @@
-"""The gate: noise, bought gains and harmed controls do not ship, whatever they fix."""
+"""The promotion gate: noise, bought gains and harmed controls do not ship, whatever they fix."""
 
 from __future__ import annotations
 
 import pytest
 
 from bankai_edge.judge.evaluate import Change, Verdict
-from bankai_edge.search import promotion
+from bankai_edge.search.climb import promotion
 
 QUIET = (8000, 7950, 5, 3)
 
