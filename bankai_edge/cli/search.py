@@ -21,9 +21,9 @@ from bankai_edge.model.kernels import choose_threads
 from bankai_edge.patch.bkp import encode
 from bankai_edge.patch.flips import PROJECTIONS
 from bankai_edge.probes.general import SETS
+from bankai_edge.search.climb.sites import GRANULARITIES
 from bankai_edge.search.job import DEFAULT, Checkpoint, Job, Result
 from bankai_edge.search.job import search as run
-from bankai_edge.search.sites import GRANULARITIES
 from bankai_edge.search.strategies.table import STRATEGIES
 from bankai_edge.shipped import NANO
 

@@ -41,7 +41,7 @@ from bankai_edge.patch.flips import PROJECTIONS
 from bankai_edge.probes.domains import FORMS, forms
 from bankai_edge.probes.goals import STRONG
 from bankai_edge.probes.questions import Question, load
-from bankai_edge.search.proposals import GATE_UP
+from bankai_edge.search.climb.proposals import GATE_UP
 from bankai_edge.shipped import NANO
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

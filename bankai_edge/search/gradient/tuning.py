@@ -21,12 +21,12 @@ from torch import Tensor
 from bankai_edge.errors import UsageError
 from bankai_edge.judge.matrices import NAMES
 from bankai_edge.model import Model
-from bankai_edge.search.loop import Found, Limits, Watch
-from bankai_edge.search.proposals import GATE_UP
-from bankai_edge.search.sites import BIT, Site, Sites
-from bankai_edge.search.torch_backward import batches, bounds, softened_harm
-from bankai_edge.search.torch_model import KEEP_BYTES, TorchModel, multiplies_bfloat16
-from bankai_edge.search.trial import Trial
+from bankai_edge.search.climb.loop import Found, Limits, Watch
+from bankai_edge.search.climb.proposals import GATE_UP
+from bankai_edge.search.climb.sites import BIT, Site, Sites
+from bankai_edge.search.climb.trial import Trial
+from bankai_edge.search.gradient.backward import batches, bounds, softened_harm
+from bankai_edge.search.gradient.model import KEEP_BYTES, TorchModel, multiplies_bfloat16
 
 RATE = 0.05  # of a latent's own scale, a step
 STEPS = 400

@@ -20,10 +20,10 @@ from bankai_edge.judge.matrices import NAMES
 from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
 from bankai_edge.probes.packs import Pack, Probe
-from bankai_edge.search.objective import Objective
-from bankai_edge.search.proposals import ALL_PROJECTIONS, Focus, Gains
-from bankai_edge.search.sites import BIT, GRANULARITIES, GROUP, ROW, Granularity, Sites
-from bankai_edge.search.torch_model import KEEP_BYTES, Batch, TorchModel
+from bankai_edge.search.climb.objective import Objective
+from bankai_edge.search.climb.proposals import ALL_PROJECTIONS, Focus, Gains
+from bankai_edge.search.climb.sites import BIT, GRANULARITIES, GROUP, ROW, Granularity, Sites
+from bankai_edge.search.gradient.model import KEEP_BYTES, Batch, TorchModel
 
 BATCH_TOKENS = 3072  # of one batch: bounds the memory of a layer's activations
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bankai_edge.search.sites import Site, Sites
+from bankai_edge.search.climb.sites import Site, Sites
 
 GATE_UP = (4, 5)
 ALL_PROJECTIONS = tuple(range(7))

@@ -23,7 +23,7 @@ from bankai_edge._facts import GROUP as GROUP_SIZE
 from bankai_edge._facts import GROUP_BYTES, Q1_0
 from bankai_edge.judge.matrices import NAMES
 from bankai_edge.model import Model
-from bankai_edge.search.sites import GROUP, ROW, Site, Sites
+from bankai_edge.search.climb.sites import GROUP, ROW, Site, Sites
 from bankai_edge.shapes import ModelShape
 
 KEEP_BYTES = 3 << 30
