@@ -40,6 +40,13 @@ GROUP: Final[int]  # weights of Q1_0 that share one scale
 GROUP_BYTES: Final[int]  # its scale and their bits
 GROUP_BITS_AT: Final[int]  # where in them the bits start
 
+PROJECTIONS: Final[tuple[str, ...]]  # of a layer, in the order of their numbers: q_proj, ...
+TENSORS: Final[tuple[str, ...]]  # the same as a GGUF calls them: attn_q, ...
+
+FLIPS_BITS: Final[int]  # rows, columns and counts of a flip stream stay below 2**this
+FLIPS_SECTIONS: Final[int]  # layers times projections, at most
+FLIPS_BYTES: Final[int]  # of a stream, at most
+
 MAX_ACTIVE: Final[int]  # patches active at once
 
 NAME_MAX: Final[int]  # characters of a name

@@ -15,6 +15,9 @@ cdef extern from "bk_gguf.h":
 cdef extern from "bk_q1.h":
     enum: BK_Q1_COLS, BK_Q1_BYTES, BK_Q1_BITS_AT
 
+cdef extern from "bk_flips.h":
+    enum: BK_FLIPS_MAX_BITS, BK_FLIPS_MAX_SECTION, BK_FLIPS_MAX_BYTES
+
 cdef extern from "bk_config.h":
     enum: BK_MAX_ACTIVE, BK_NAME_MAX
 
@@ -35,6 +38,12 @@ cdef extern from "bk_plan.h":
                    uint32_t batch, uint32_t parts)
 
 
+cdef extern from "bk_projection.h":
+    enum: BK_N_PROJ
+    const char *bk_projection_name(uint32_t projection)
+    const char *bk_projection_tensor(uint32_t projection)
+
+
 cdef dict _errors():
     found = {}
     while bk_error_at(<uint32_t>len(found)):
@@ -46,6 +55,10 @@ cdef dict _errors():
 Err = IntEnum("Err", _errors(), module=__name__)
 F32, F16, BF16, Q1_0 = BK_TYPE_F32, BK_TYPE_F16, BK_TYPE_BF16, BK_TYPE_Q1_0
 GROUP, GROUP_BYTES, GROUP_BITS_AT = BK_Q1_COLS, BK_Q1_BYTES, BK_Q1_BITS_AT
+PROJECTIONS = tuple([bk_projection_name(i).decode("ascii") for i in range(BK_N_PROJ)])
+TENSORS = tuple([bk_projection_tensor(i).decode("ascii") for i in range(BK_N_PROJ)])
+FLIPS_BITS, FLIPS_SECTIONS, FLIPS_BYTES = (
+    BK_FLIPS_MAX_BITS, BK_FLIPS_MAX_SECTION, BK_FLIPS_MAX_BYTES)
 MAX_ACTIVE, NAME_MAX = BK_MAX_ACTIVE, BK_NAME_MAX
 NAME_RULE = f"1 to {NAME_MAX} of a-z 0-9 . _ - that start with a letter or digit"
 

@@ -1,18 +1,18 @@
 /* bk_plan.c: every matrix and every buffer by its shape. */
 #include "bk_plan.h"
 
+#include "bk_projection.h"
 #include "bk_state.h"
 
 /* Bytes of bk_bpe's tables for each token: most of a vocabulary's have one merge. */
 enum { TABLES_PER_TOKEN = 13 };
 
 static uint64_t packed_bytes(const bk_shape *s, const bk_layout *l) {
-    uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    uint64_t layer = bk_layout_packed_bytes(l, q, s->hidden) +
-                     2 * bk_layout_packed_bytes(l, kv, s->hidden) +
-                     bk_layout_packed_bytes(l, s->hidden, q) +
-                     2 * bk_layout_packed_bytes(l, s->ffn, s->hidden) +
-                     bk_layout_packed_bytes(l, s->hidden, s->ffn);
+    uint64_t layer = 0;
+    for (uint32_t p = 0; p < BK_N_PROJ; p++) {
+        bk_size size = bk_projection_size(s, p);
+        layer += bk_layout_packed_bytes(l, size.rows, size.cols);
+    }
     return s->n_layers * layer + bk_layout_packed_bytes(l, s->vocab, s->hidden);
 }
 
