@@ -7,12 +7,13 @@ import os
 import random
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bankai_edge._link import RC, DeviceError, SmpServer
+from bankai_edge._device import DeviceError
+from bankai_edge._link import RC
 from bankai_edge.errors import (
     BankaiError,
     DeviceTimeoutError,
@@ -30,6 +31,8 @@ from bankai_edge.host.address import (
 from bankai_edge.host.client import Client, RefusedError
 from bankai_edge.host.serial_port import open_serial
 from bankai_edge.host.transports import open_transport, open_unix
+from support.direct import Packets
+from support.link_device import MemoryDevice, bkp
 
 
 @pytest.mark.parametrize(
@@ -103,72 +106,6 @@ def test_the_local_socket_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyP
         folder.rmdir()
 
 
-class MemoryDevice:
-    """A device that keeps patches in a dict (the server in front of it is the core's)."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.active: list[str] = []
-        self.refusal: DeviceError | None = None
-        self.text = "a ± answer"
-        self._upload = b""
-
-    def upload_begin(self, name: str, total: int) -> None:
-        self._upload = b""
-
-    def upload_write(self, name: str, off: int, data: bytes) -> None:
-        assert off == len(self._upload)
-        self._upload += data
-
-    def upload_finish(self, name: str) -> None:
-        if self.refusal is not None:
-            raise self.refusal
-        self.files[name] = self._upload
-
-    def upload_abort(self, name: str) -> None:
-        self._upload = b""
-
-    def file_size(self, name: str) -> int:
-        if name not in self.files:
-            raise DeviceError(RC["NO_SUCH_PATCH"])
-        return len(self.files[name])
-
-    def file_read(self, name: str, off: int, n: int) -> bytes:
-        return self.files[name][off : off + n]
-
-    def list(self) -> Sequence[tuple[str, int, bool]]:
-        return [(n, len(d), n in self.active) for n, d in sorted(self.files.items())]
-
-    def activate(self, names: Sequence[str]) -> int:
-        self.active = list(names)
-        return 1000
-
-    def deactivate(self, names: Sequence[str]) -> int:
-        self.active = []
-        return 1000
-
-    def remove(self, name: str) -> None:
-        del self.files[name]
-
-    def rollback(self) -> int:
-        raise DeviceError(RC["NO_PREVIOUS"])
-
-    def verify(self) -> Mapping[str, bool]:
-        return {"ok": True}
-
-    def generate(self, prompt: str, max_tokens: int) -> None:
-        pass
-
-    def output(self, off: int) -> tuple[bytes, bool, int, int]:
-        return self.text.encode()[off : off + 3], off + 3 >= len(self.text.encode()), 5, 77
-
-    def info(self) -> Mapping[str, str]:
-        return {"model": "memory"}
-
-    def reset(self) -> None:
-        pass
-
-
 class Wire:
     """A transport straight into a server; `lose` and `answer` spoil what passes."""
 
@@ -177,7 +114,7 @@ class Wire:
     repeats_safely = False
     packet_bytes = 65533
 
-    def __init__(self, server: SmpServer) -> None:
+    def __init__(self, server: Packets) -> None:
         self.server = server
         self.lose_request: Callable[[], bool] = lambda: False
         self.lose_answer: Callable[[], bool] = lambda: False
@@ -189,7 +126,7 @@ class Wire:
     def send(self, packet: bytes) -> None:
         self.sent_bytes += len(packet)
         if not self.lose_request():
-            answer = self.server.handle(packet)
+            answer = self.server.packet(packet)
             self.answers.extend(self.before)
             if not self.lose_answer():
                 self.answers.append(answer)
@@ -206,12 +143,12 @@ class Wire:
 
 @pytest.fixture
 def device() -> MemoryDevice:
-    return MemoryDevice()
+    return MemoryDevice(256)
 
 
 @pytest.fixture
 def wire(device: MemoryDevice) -> Wire:
-    return Wire(SmpServer(device, 256, 4))
+    return Wire(device)
 
 
 @pytest.fixture
@@ -220,8 +157,8 @@ def client(wire: Wire) -> Client:
 
 
 def test_every_size_arrives_whole(client: Client, device: MemoryDevice) -> None:
-    for size in [1, 90, 100, 110, *range(120, 260, 7), 4096, 65536, 70000]:
-        data = random.Random(size).randbytes(size)
+    for size in [77, 90, 100, 110, *range(120, 260, 7), 4096, 65537, 70000]:
+        data = bkp("big", size)
         seen: list[int] = []
         report = client.push("big", data, progress=seen.append)
         assert device.files["big"] == data
@@ -234,15 +171,14 @@ def test_no_packet_exceeds_what_the_device_takes(
     client: Client, wire: Wire, device: MemoryDevice
 ) -> None:
     sizes: list[int] = []
-    handle = wire.server.handle
 
     class Spy:
-        def handle(self, packet: bytes) -> bytes:
+        def packet(self, packet: bytes) -> bytes:
             sizes.append(len(packet))
-            return handle(packet)
+            return device.packet(packet)
 
-    wire.server = Spy()  # type: ignore[assignment]
-    client.push("a" * 32, bytes(3000))
+    wire.server = Spy()
+    client.push("a" * 32, bkp("a" * 32, 3000))
     assert max(sizes) <= 256
     assert max(sizes) >= 252  # and no room is wasted
 
@@ -255,7 +191,7 @@ def test_a_push_over_a_lossy_wire_is_right_or_says_so(
     chance = random.Random(seed)
     wire.lose_request = lambda: chance.random() < 0.2
     wire.lose_answer = lambda: chance.random() < 0.2
-    data = chance.randbytes(2000)
+    data = bkp("lossy", 2000)
     client = Client(wire, timeout_s=0.001, tries=4)
     wire.before = [b"\x03\x00\x00\x01\x42\x42\x00\x00\xa0", b"short", b""]  # not for us
     for _ in range(20):
@@ -270,7 +206,7 @@ def test_a_push_over_a_lossy_wire_is_right_or_says_so(
 def test_an_interrupted_upload_goes_on_where_it_stopped(
     client: Client, wire: Wire, device: MemoryDevice
 ) -> None:
-    data = random.Random(1).randbytes(5000)
+    data = bkp("cut", 5000)
     budget = 3000
     wire.lose_request = lambda: wire.sent_bytes > budget
     with pytest.raises(DeviceTimeoutError):
@@ -299,33 +235,37 @@ def test_an_interrupted_upload_goes_on_where_it_stopped(
 def test_refusals_keep_their_kind_and_their_detail(
     client: Client, device: MemoryDevice, name: str, kind: type[BankaiError]
 ) -> None:
-    device.refusal = DeviceError(RC[name], "the device's own words")
+    device.store.refusal = DeviceError(RC[name], "the device's own words")
     with pytest.raises(kind, match="the device's own words") as caught:
-        client.push("refused", b"bytes")
+        client.push("refused", bkp("refused"))
     assert type(caught.value) is kind
     assert device.files == {}
 
 
 def test_commands(client: Client, device: MemoryDevice) -> None:
-    device.files = {f"patch-{i:02}": bytes(i) for i in range(40)}  # more than one answer holds
-    assert client.activate(["patch-01", "patch-07"]) == 1000
-    assert device.active == ["patch-01", "patch-07"]
-    stored = client.list()
-    assert [(p.name, p.size_bytes) for p in stored] == [(f"patch-{i:02}", i) for i in range(40)]
-    assert [p.name for p in stored if p.active] == ["patch-01", "patch-07"]
-    assert client.echo("hello ±") == "hello ±"
-    assert client.info()["model"] == "memory"
-    assert client.verify()["ok"] is True
-    assert client.deactivate() == 1000 and device.active == []
-    client.remove("patch-00")
-    assert len(client.list()) == 39
+    for i in range(40):  # more than one answer holds
+        device.files[f"patch-{i:02}"] = bkp(f"patch-{i:02}", 100 + i)
+    device.session.text, device.session.step = "a ± answer", 3
     with pytest.raises(RefusedError, match="no previous set"):
         client.rollback()
+    assert client.activate(["patch-01", "patch-07"]) == 1234
+    assert device.active == ["patch-01", "patch-07"]
+    stored = client.list()
+    assert [(p.name, p.size_bytes) for p in stored] == [
+        (f"patch-{i:02}", 100 + i) for i in range(40)
+    ]
+    assert [p.name for p in stored if p.active] == ["patch-01", "patch-07"]
+    assert client.echo("hello ±") == "hello ±"
+    assert client.info()["model"] == "parrot"
+    assert client.verify()["ok"] is True
+    assert client.deactivate() == 1234 and device.active == []
+    client.remove("patch-00")
+    assert len(client.list()) == 39
     with pytest.raises(RefusedError, match="a name must match"):
         client.remove("a/b")
     answer = client.generate("prompt")
     assert "".join(answer) == "a ± answer"
-    assert (answer.tokens, answer.elapsed_us) == (5, 77)
+    assert (answer.tokens, answer.elapsed_us) == (7, 1500)
 
 
 def test_what_must_not_happen_twice_is_asked_once(client: Client, wire: Wire) -> None:
@@ -344,10 +284,10 @@ def test_what_must_not_happen_twice_is_asked_once(client: Client, wire: Wire) ->
 
 def test_an_answer_without_its_keys_is_no_traceback(client: Client, wire: Wire) -> None:
     class Empty:
-        def handle(self, packet: bytes) -> bytes:
+        def packet(self, packet: bytes) -> bytes:
             return bytes([packet[0] | 1, 0, 0, 1]) + packet[4:8] + b"\xa0"
 
-    wire.server = Empty()  # type: ignore[assignment]
+    wire.server = Empty()
     for act in (client.rollback, client.list, lambda: client.push("x", b"data")):
         with pytest.raises(BankaiError, match="answered without"):
             act()

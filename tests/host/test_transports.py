@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from link_device import MemoryDevice
 
-from bankai_edge._link import SmpServer
 from bankai_edge.agent.network import MAX_CONNECTIONS, TcpListener, UdpListener
 from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.errors import BankaiError, NoDeviceError
@@ -27,6 +25,7 @@ from bankai_edge.host.client import Client
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model
 from support.agents import COMMAND, HERE, Agent, bankai, make_patch
+from support.link_device import MemoryDevice, bkp
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +45,13 @@ class Served:
 
     def __init__(self) -> None:
         self.device = MemoryDevice()
-        self._server = SmpServer(self.device)
         self._lock = threading.Lock()
         self.requests = 0
 
     def packet(self, packet: bytes) -> bytes:
         with self._lock:
             self.requests += 1
-            return self._server.handle(packet)
+            return self.device.packet(packet)
 
     def shell(self, line: str) -> Iterator[str]:
         yield f"you said {line}\n"
@@ -89,10 +87,11 @@ def test_a_client_that_says_nothing_hinders_nobody(tcp: TcpListener, served: Ser
     """Nor do more of them than are let in, nor one that never reads, nor one that sends half."""
     quiet = [socket.create_connection(("127.0.0.1", tcp.port)) for _ in range(MAX_CONNECTIONS + 9)]
     quiet[-1].sendall(b"\x06\x09AAAA")
+    large = bkp("a", 3000)
     try:
         with Client(open_transport(Address("tcp", "127.0.0.1", port=tcp.port))) as client:
-            assert client.push("a", bytes(3000)).uploaded_bytes == 3000
-        assert served.device.files["a"] == bytes(3000)
+            assert client.push("a", large).uploaded_bytes == 3000
+        assert served.device.files["a"] == large
     finally:
         for connection in quiet:
             connection.close()
@@ -110,7 +109,7 @@ def test_what_a_browser_can_be_made_to_send_is_hung_up_on(tcp: TcpListener, serv
                 seen += data
         except ConnectionResetError:
             pass
-    assert seen == b"" and served.device.resets == served.requests == 0
+    assert seen == b"" and served.device.desk.resets == served.requests == 0
 
 
 # -- UDP ---------------------------------------------------------------------------------------
@@ -127,7 +126,7 @@ def test_a_write_that_a_network_repeats_or_delays_is_executed_once(served: Serve
         return struct.pack("!BBHHBB", 2 | 1 << 3, 0, len(body), 0x424B, sequence, 2) + body
 
     listener = UdpListener("127.0.0.1", 0, served)
-    served.device.files = {"a": b"a", "b": b"b"}
+    served.device.files.update(a=bkp("a"), b=bkp("b"))
     host = ("10.0.0.1", 5)
     first = listener.once(activate("a", 250), host)
     assert served.device.active == ["a"]
@@ -147,7 +146,7 @@ def test_a_write_that_a_network_repeats_or_delays_is_executed_once(served: Serve
 
 def test_rollback_and_prompts_may_be_repeated_over_udp(served: Served) -> None:
     """Answers get lost: the repeated request is answered, and not executed again."""
-    served.device.files = {"a": b"a", "b": b"b"}
+    served.device.files.update(a=bkp("a"), b=bkp("b"))
     lost = iter([True, False] * 50)
 
     class Lossy(UdpListener):

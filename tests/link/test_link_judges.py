@@ -20,9 +20,11 @@ from smpclient.requests.os_management import EchoWrite, MCUMgrParametersRead
 from smpclient.transport.serial import Auto, BufferParams, BufferSize, SMPSerialTransport
 
 from support import ROOT
+from support.link_device import bkp
 
-DEVICE = ROOT / "tools/make/link_device.py"
-PATCH = bytes((i * 37 + i // 256) % 256 for i in range(1500))
+DEVICE = ROOT / "tests/support/link_device.py"
+PATCH = bkp("arith", 1500)
+WRONG = bkp("other", 2500, model_id=bytes(32))
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def test_smpclient_understands_our_errors(port: str) -> None:
         bad = await client.request(FileStatus(name="/etc/passwd"))
         assert error(bad) and bad.err.rc.name == "FILE_INVALID_NAME"
         with pytest.raises(SMPUploadError, match="FILE_WRITE_FAILED"):
-            async for _ in client.upload_file(b"WRONG" * 500, "/bkp/other.bkp"):
+            async for _ in client.upload_file(WRONG, "/bkp/other.bkp"):
                 pass
 
     talk(port, Auto(), work)

@@ -1,14 +1,13 @@
-"""Write tests/vectors/*.json: what an SMP server answers, byte by byte.
+"""Write tests/vectors/*.json: what a device answers, byte by byte.
 
     python tools/make/vectors.py
 
 framing.json holds streams of serial bytes and what is to be found in them. Each other file is one
-conversation with a device that starts with an empty store; its requests are sent
-in order, and every answer has to be the one recorded. tests/link/test_link_vectors.py replays
-them against the core's server, and a firmware can be held against the same files. The device behind
-the recorded answers is tools/make/link_device.py: it takes any bytes for a patch but those that
-begin with WRONG, and answers fixed values where a real one would measure. An exchange whose answer
-depends on such values is marked "device": its keys are fixed, its values are not.
+conversation with a device that runs the shipped nano, takes any patch (policy `open`) and starts
+with an empty store; its requests are sent in order, and every answer has to be the one recorded
+here from the Linux agent's device. tests/device/ replays them on every port. An exchange's "any"
+names the keys whose values are a device's own (times, what it is); an exchange with "until" is
+asked again until that key is true.
 """
 
 from __future__ import annotations
@@ -16,23 +15,73 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cbor2
-from link_device import MemoryDevice
+
+from bankai_edge.model import Model, Session
+from bankai_edge.patch import Patch, decode, encode
+from bankai_edge.patch.bind import bind
+from bankai_edge.shipped import NANO
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests/vectors"
 BUF_SIZE = 1024
+CTX = 48
 READ, WRITE = 0, 2
 OS, FS, ENUM, BK = 0, 8, 10, 0x424B
-DATA = bytes(i * 7 % 256 for i in range(600))
-SHA = hashlib.sha256(DATA).digest()
 A, B = "/bkp/a.bkp", "/bkp/b.bkp"
+INFO = ("board", "version", "mode", "ctx", "kernel", "uptime_ms", "warnings")
+QUESTION = "17+25="
 
-Step = tuple[str, bytes, bool]  # what it shows, the request, whether its values are the device's
+
+@dataclass(frozen=True)
+class Step:
+    """What it shows, the request, and what of the answer is a device's own."""
+
+    what: str
+    request: bytes
+    any: tuple[str, ...] = ()
+    until: str = ""
+
+
+@cache
+def nano() -> Model:
+    """The shipped model."""
+    return Model(NANO)
+
+
+def patch(name: str, rows: Sequence[int], **more: Any) -> bytes:
+    """A patch that negates these rows of layer 0's o_proj; .bkp bytes."""
+    flips = tuple((0, 3, row) for row in rows)
+    return encode(bind(Patch(name=name, rows=flips, **more), nano()))
+
+
+@cache
+def large() -> bytes:
+    """A patch of 600 bytes: most of them are a note."""
+    note = 600 - len(patch("a", range(9), provenance={"note": "x" * 300})) + 300
+    data = patch("a", range(9), provenance={"note": "x" * note})
+    assert len(data) == 600
+    return data
+
+
+@cache
+def right() -> str:
+    """What the nano says to QUESTION under the flips of `probed`."""
+    session = Session(nano(), ctx=CTX)
+    session.use([probed("p")])
+    return "".join(session.generate(QUESTION, max_tokens=8)).strip()
+
+
+def probed(name: str, *canaries: tuple[str, str]) -> bytes:
+    """A patch with probes."""
+    return patch(name, range(0, 30, 3), canaries=canaries)
 
 
 class Requests:
@@ -66,160 +115,273 @@ def chunk(name: str, off: int, data: bytes, **first: Any) -> dict[str, Any]:
     return {"name": name, "off": off, **first, "data": data}
 
 
-def os_group(r: Requests) -> Iterator[Step]:
+class Conversation:
+    """Steps in the making."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.packet = Requests()
+
+    def __call__(
+        self,
+        what: str,
+        op: int,
+        group: int,
+        command: int,
+        body: dict[str, Any] | bytes | None = None,
+        *,
+        any: tuple[str, ...] = (),
+        until: str = "",
+        **header: int,
+    ) -> None:
+        """One request."""
+        request = self.packet(op, group, command, body, **header)
+        self.steps.append(Step(what, request, any, until))
+
+    def raw(self, what: str, packet: bytes) -> None:
+        """Bytes that are no request, or not quite one."""
+        self.steps.append(Step(what, packet))
+
+    def chunk(self, what: str, name: str, off: int, data: bytes, **first: Any) -> None:
+        """A part of an upload."""
+        own = first.pop("any", ())
+        self(what, WRITE, FS, 0, {"name": name, "off": off, **first, "data": data}, any=own)
+
+    def push(self, what: str, name: str, data: bytes, **own: tuple[str, ...]) -> None:
+        """A whole file in one chunk."""
+        self.chunk(what, f"/bkp/{name}.bkp", 0, data, len=len(data), detail=True, **own)
+
+    def use(self, *names: str) -> None:
+        """A switch."""
+        self(f"use {names}", WRITE, BK, 2, {"names": list(names)}, any=("ns",))
+
+    def ask(self, what: str, prompt: str, max_tokens: int) -> None:
+        """A prompt, and its answer when it is whole."""
+        body = {"prompt": prompt, "max_tokens": max_tokens}
+        self(f"{what}: generate", WRITE, BK, 7, body)
+        self(f"{what}: output", READ, BK, 8, any=("us",), until="done")
+
+    def look(self) -> None:
+        """What is there now."""
+        self("list", READ, BK, 1)
+        self("info", READ, BK, 0, any=INFO)
+
+
+def os_group(c: Conversation) -> None:
     """Echo, date and time, parameters, information, reset."""
-    yield "echo", r(WRITE, OS, 0, {"d": "hello"}), False
-    yield "echo, read", r(READ, OS, 0, {"d": "grüß dich"}), False
-    yield "echo of nothing", r(WRITE, OS, 0, {"d": ""}), False
-    yield "echo without d", r(WRITE, OS, 0), False
-    yield "date and time", r(READ, OS, 4), True
-    yield "the date is not to be set", r(WRITE, OS, 4, {"datetime": "2000-01-01T00:00:00"}), False
-    yield "parameters", r(READ, OS, 6), True
-    yield "application info", r(READ, OS, 7, {"format": "a"}), True
-    yield "reset", r(WRITE, OS, 5), False
+    c("echo", WRITE, OS, 0, {"d": "hello"})
+    c("echo, read", READ, OS, 0, {"d": "grüß dich"})
+    c("echo of nothing", WRITE, OS, 0, {"d": ""})
+    c("echo without d", WRITE, OS, 0)
+    c("the date is not to be set", WRITE, OS, 4, {"datetime": "2000-01-01T00:00:00"})
+    c("parameters", READ, OS, 6, any=("buf_size", "buf_count"))
+    c("application info", READ, OS, 7, {"format": "a"}, any=("output",))
+    c("reset", WRITE, OS, 5)
 
 
-def enumeration(r: Requests) -> Iterator[Step]:
+def clock(c: Conversation) -> None:
+    """The date and time, of a device that has a clock."""
+    c("date and time", READ, OS, 4, any=("datetime",))
+
+
+def enumeration(c: Conversation) -> None:
     """Group 10, as stock tools ask it."""
-    yield "count", r(READ, ENUM, 0), False
-    yield "all", r(READ, ENUM, 1), False
+    c("count", READ, ENUM, 0)
+    c("all", READ, ENUM, 1)
     for index in range(4):
-        yield f"group at index {index}", r(READ, ENUM, 2, {"index": index}), False
-    yield "no index is the first", r(READ, ENUM, 2), False
-    yield "index too large", r(READ, ENUM, 2, {"index": 4}), False
-    yield "index too large, v1", r(READ, ENUM, 2, {"index": 4}, version=0), False
-    yield "details of all", r(READ, ENUM, 3), False
-    yield "details of two", r(READ, ENUM, 3, {"groups": [FS, BK]}), False
-    yield "details of none that is here", r(READ, ENUM, 3, {"groups": [1, 99]}), False
+        c(f"group at index {index}", READ, ENUM, 2, {"index": index})
+    c("no index is the first", READ, ENUM, 2)
+    c("index too large", READ, ENUM, 2, {"index": 4})
+    c("index too large, v1", READ, ENUM, 2, {"index": 4}, version=0)
+    c("details of all", READ, ENUM, 3)
+    c("details of two", READ, ENUM, 3, {"groups": [FS, BK]})
+    c("details of none that is here", READ, ENUM, 3, {"groups": [1, 99]})
 
 
-def upload(r: Requests) -> Iterator[Step]:
+def upload(c: Conversation) -> None:
     """A file in chunks, with everything that a bad line does to it, then read back."""
-    first = chunk(A, 0, DATA[:200], len=600)
-    yield "an upload that does not begin at 0", r(WRITE, FS, 0, chunk(A, 5, b"x")), False
-    yield "first chunk", r(WRITE, FS, 0, first), False
-    yield "second chunk", r(WRITE, FS, 0, chunk(A, 200, DATA[200:400])), False
-    yield "second chunk again: dropped", r(WRITE, FS, 0, chunk(A, 200, DATA[200:400])), False
-    yield "a chunk from beyond: dropped", r(WRITE, FS, 0, chunk(A, 500, DATA[500:])), False
-    yield "a chunk that overlaps: dropped", r(WRITE, FS, 0, chunk(A, 300, DATA[300:])), False
-    yield "more bytes than announced", r(WRITE, FS, 0, chunk(A, 400, bytes(300))), False
-    yield "last chunk", r(WRITE, FS, 0, chunk(A, 400, DATA[400:])), False
-    yield "last chunk again", r(WRITE, FS, 0, chunk(A, 400, DATA[400:])), False
-    yield "status", r(READ, FS, 1, {"name": A}), False
-    yield "sha256 is the default", r(READ, FS, 2, {"name": A}), False
-    yield "sha256", r(READ, FS, 2, {"name": A, "type": "sha256"}), False
-    yield (
-        "crc32 of a part",
-        r(READ, FS, 2, {"name": A, "type": "crc32", "off": 9, "len": 90}),
-        False,
-    )
-    yield "another hash", r(READ, FS, 2, {"name": A, "type": "md5"}), False
-    yield "hash types", r(READ, FS, 3), False
-    yield "download", r(READ, FS, 0, {"name": A, "off": 0}), False
-    yield "download, the rest", r(READ, FS, 0, {"name": A, "off": 590}), False
-    yield "download, the end", r(READ, FS, 0, {"name": A, "off": 600}), False
-    yield "download beyond the end", r(READ, FS, 0, {"name": A, "off": 601}), False
-    yield "start over with a stock client's chunk", r(WRITE, FS, 0, first), False
-    yield "close", r(WRITE, FS, 4), False
-    yield "the chunk after a close", r(WRITE, FS, 0, chunk(A, 200, DATA[200:400])), False
+    data = large()
+    c.chunk("an upload that does not begin at 0", A, 5, b"x")
+    c.chunk("first chunk", A, 0, data[:200], len=600)
+    c.chunk("second chunk", A, 200, data[200:400])
+    c.chunk("second chunk again: dropped", A, 200, data[200:400])
+    c.chunk("a chunk from beyond: dropped", A, 500, data[500:])
+    c.chunk("a chunk that overlaps: dropped", A, 300, data[300:])
+    c.chunk("more bytes than announced", A, 400, bytes(300))
+    c.chunk("last chunk", A, 400, data[400:])
+    c.chunk("last chunk again", A, 400, data[400:])
+    c("status", READ, FS, 1, {"name": A})
+    c("sha256 is the default", READ, FS, 2, {"name": A})
+    c("sha256", READ, FS, 2, {"name": A, "type": "sha256"})
+    c("crc32 of a part", READ, FS, 2, {"name": A, "type": "crc32", "off": 9, "len": 90})
+    c("another hash", READ, FS, 2, {"name": A, "type": "md5"})
+    c("hash types", READ, FS, 3)
+    c("download", READ, FS, 0, {"name": A, "off": 0})
+    c("download, the rest", READ, FS, 0, {"name": A, "off": 590})
+    c("download, the end", READ, FS, 0, {"name": A, "off": 600})
+    c("download beyond the end", READ, FS, 0, {"name": A, "off": 601})
+    c.chunk("start over with a stock client's chunk", A, 0, data[:200], len=600)
+    c("close", WRITE, FS, 4)
+    c.chunk("the chunk after a close", A, 200, data[200:400])
 
 
-def resume(r: Requests) -> Iterator[Step]:
+def resume(c: Conversation) -> None:
     """Uploads that announce their hash: they resume, and are held against it."""
-    first = chunk(A, 0, DATA[:200], len=600, sha=SHA, detail=True)
-    yield "first chunk", r(WRITE, FS, 0, first), False
-    yield "second chunk", r(WRITE, FS, 0, chunk(A, 200, DATA[200:400])), False
-    yield "after a cut the first chunk again: on from 400", r(WRITE, FS, 0, first), False
-    yield (
-        "another's upload meanwhile: BUSY",
-        r(WRITE, FS, 0, chunk(B, 0, b"b", len=9, sha=bytes(32), detail=True)),
-        False,
-    )
-    yield "the same, a stock client's", r(WRITE, FS, 0, chunk(B, 0, b"b", len=9)), False
-    yield "last chunk", r(WRITE, FS, 0, chunk(A, 400, DATA[400:])), False
-    yield (
-        "bytes that do not have the hash",
-        r(WRITE, FS, 0, chunk(B, 0, b"b", len=1, sha=bytes(32), detail=True)),
-        False,
-    )
-    yield "a hash of the wrong length", r(WRITE, FS, 0, chunk(B, 0, b"b", len=1, sha=b"x")), False
-    yield "nothing of it was stored", r(READ, FS, 1, {"name": B}), False
+    data = large()
+    first = {"len": 600, "sha": hashlib.sha256(data).digest(), "detail": True}
+    c.chunk("first chunk", A, 0, data[:200], **first)
+    c.chunk("second chunk", A, 200, data[200:400])
+    c.chunk("after a cut the first chunk again: on from 400", A, 0, data[:200], **first)
+    other = {"sha": bytes(32), "detail": True}
+    c.chunk("another's upload meanwhile: BUSY", B, 0, b"b", len=9, **other)
+    c.chunk("the same, a stock client's", B, 0, b"b", len=9)
+    c.chunk("last chunk", A, 400, data[400:])
+    c.chunk("bytes that do not have the hash", B, 0, b"b", len=1, **other)
+    c.chunk("a hash of the wrong length", B, 0, b"b", len=1, sha=b"x")
+    c("nothing of it was stored", READ, FS, 1, {"name": B})
 
 
-def refusals(r: Requests) -> Iterator[Step]:
-    """Files that are refused, in the file group's numbers and in ours."""
-    wrong = b"WRONG" * 20
+def refusals(c: Conversation) -> None:
+    """Files that are refused, in the file group's numbers and in ours, with the sentence."""
     bad = ["a.bkp", "/bkp/../a.bkp", "/bkp/A.bkp", "/bkp/.bkp", "/bkp/" + "a" * 33 + ".bkp"]
     for path in bad:
-        yield f"path {path}", r(WRITE, FS, 0, chunk(path, 0, b"x", len=1)), False
-        yield (
-            f"path {path}, detail",
-            r(WRITE, FS, 0, chunk(path, 0, b"x", len=1, detail=True)),
-            False,
-        )
-    yield "no such file", r(READ, FS, 1, {"name": A}), False
-    yield "no such file, detail", r(READ, FS, 1, {"name": A, "detail": True}), False
-    yield "no such file, v1", r(READ, FS, 1, {"name": A}, version=0), False
-    yield "an empty file", r(WRITE, FS, 0, chunk(A, 0, b"", len=0)), False
-    yield "no len", r(WRITE, FS, 0, chunk(A, 0, b"x")), False
-    yield "no data", r(WRITE, FS, 0, {"name": A, "off": 0, "len": 1}), False
-    yield "off is text", r(WRITE, FS, 0, {"name": A, "off": "0", "len": 1, "data": b"x"}), False
-    yield "too large", r(WRITE, FS, 0, chunk(A, 0, b"x", len=2**32 - 1, detail=True)), True
-    yield "for another model", r(WRITE, FS, 0, chunk(A, 0, wrong, len=100, detail=True)), True
-    yield "again", r(WRITE, FS, 0, chunk(A, 0, wrong, len=100)), False
+        c.chunk(f"path {path}", path, 0, b"x", len=1)
+        c.chunk(f"path {path}, detail", path, 0, b"x", len=1, detail=True)
+    c("no such file", READ, FS, 1, {"name": A})
+    c("no such file, detail", READ, FS, 1, {"name": A, "detail": True})
+    c("no such file, v1", READ, FS, 1, {"name": A}, version=0)
+    c.chunk("an empty file", A, 0, b"", len=0)
+    c.chunk("no len", A, 0, b"x")
+    c("no data", WRITE, FS, 0, {"name": A, "off": 0, "len": 1})
+    c("off is text", WRITE, FS, 0, {"name": A, "off": "0", "len": 1, "data": b"x"})
+    c.chunk("too large", A, 0, b"x", len=2**32 - 1, detail=True, any=("detail",))
+    fit = patch("p", range(9))
+    c.push("one that fits", "p", fit)
+    c.use("p")
+    plain = decode(fit, "p")
+    files = {
+        "misnamed": patch("q", [1]),
+        "for another model": fit.replace(nano().id, bytes(32)),
+        "unbound": encode(replace(plain, model_id=None, crc=None)),
+        "wrong crc": encode(replace(plain, crc=(plain.crc or 0) ^ 1)),
+        "no such row": encode(replace(plain, rows=((0, 3, 256),))),
+        "no such layer": encode(replace(plain, rows=((99, 3, 2),))),
+        "no such bit": encode(replace(plain, bits=((0, 3, 2, 999),))),
+        "format version 2": fit.replace(b"\xa5\x00\x01", b"\xa5\x00\x02", 1),
+        "truncated": fit[:-3],
+        "a byte more": fit + b"\0",
+        "text": b"buy milk",
+        "a broken envelope": bytes.fromhex("d28443a10127a0") + fit,
+    }
+    for what, data in files.items():
+        c.push(what, "p", data)
+    whole = {"name": "/bkp/p.bkp", "off": 0, "len": len(files["text"]), "data": files["text"]}
+    c("a stock client's", WRITE, FS, 0, whole)
+    c.look()
+    c("verify", READ, BK, 6, any=("weights_sha256",))
 
 
-def patches(r: Requests) -> Iterator[Step]:
+def patches(c: Conversation) -> None:
     """Group 0x424B."""
-    yield "info", r(READ, BK, 0), True
-    yield "an empty list", r(READ, BK, 1), False
-    yield "store a", r(WRITE, FS, 0, chunk(A, 0, b"aaa", len=3)), False
-    yield "store b", r(WRITE, FS, 0, chunk(B, 0, b"bb", len=2)), False
-    yield "activate a, b", r(WRITE, BK, 2, {"names": ["a", "b"]}), True
-    yield "activate what is not there", r(WRITE, BK, 2, {"names": ["a", "c"]}), False
-    yield "list", r(READ, BK, 1), False
-    yield "list from 1", r(READ, BK, 1, {"from": 1}), False
-    yield "remove an active one", r(WRITE, BK, 4, {"name": "a"}), False
-    yield "deactivate a", r(WRITE, BK, 3, {"names": ["a"]}), True
-    yield "remove a", r(WRITE, BK, 4, {"name": "a"}), False
-    yield "remove it again", r(WRITE, BK, 4, {"name": "a"}), False
-    yield "off", r(WRITE, BK, 3), True
-    yield "rollback", r(WRITE, BK, 5), True
-    yield "verify", r(READ, BK, 6), True
-    yield "verify, write", r(WRITE, BK, 6), True
+    c("info", READ, BK, 0, any=INFO)
+    c("an empty list", READ, BK, 1)
+    c.push("store a", "a", patch("a", range(0, 200, 2)))
+    c.push("store b", "b", patch("b", [3]))
+    c.use("a", "b")
+    c("activate what is not there", WRITE, BK, 2, {"names": ["a", "c"]})
+    c("list", READ, BK, 1)
+    c("list from 1", READ, BK, 1, {"from": 1})
+    c.ask("with a and b", QUESTION, 5)
+    c("output, from 4", READ, BK, 8, {"off": 4}, any=("us",))
+    c("output, from beyond", READ, BK, 8, {"off": 4000}, any=("us",))
+    c("remove an active one", WRITE, BK, 4, {"name": "a"})
+    c("deactivate what is not active", WRITE, BK, 3, {"names": ["c"]})
+    c("deactivate a", WRITE, BK, 3, {"names": ["a"]}, any=("ns",))
+    c("remove a", WRITE, BK, 4, {"name": "a"})
+    c("remove it again", WRITE, BK, 4, {"name": "a"})
+    c("off", WRITE, BK, 3, any=("ns",))
+    c("rollback", WRITE, BK, 5, any=("ns",))
+    c("verify", READ, BK, 6, any=("weights_sha256",))
+    c("verify, write", WRITE, BK, 6, any=("weights_sha256",))
     for names in (None, "a", [1], ["a", "a"], ["A"], [""], [f"p{i}" for i in range(9)]):
-        body = {} if names is None else {"names": names}
-        yield f"names {names}", r(WRITE, BK, 2, body), False
-    yield "generate", r(WRITE, BK, 7, {"prompt": "17+25=", "max_tokens": 5}), False
-    yield "output", r(READ, BK, 8), True
-    yield "output, from 4", r(READ, BK, 8, {"off": 4}), True
-    yield "generate nothing", r(WRITE, BK, 7, {"prompt": ""}), False
-    yield "generate no tokens", r(WRITE, BK, 7, {"prompt": "x", "max_tokens": 0}), False
-    yield "no such patch, v1", r(WRITE, BK, 4, {"name": "none"}, version=0), False
+        c(f"names {names}", WRITE, BK, 2, {} if names is None else {"names": names})
+    c("remove what is no name", WRITE, BK, 4, {"name": "A"})
+    c.ask("without a", QUESTION, 5)
+    c("generate nothing", WRITE, BK, 7, {"prompt": ""})
+    c("generate white space", WRITE, BK, 7, {"prompt": "\u00a0\n "})
+    c("generate no tokens", WRITE, BK, 7, {"prompt": "x", "max_tokens": 0})
+    c("no such patch, v1", WRITE, BK, 4, {"name": "none"}, version=0)
+    c.look()
 
 
-def framing_of_smp(r: Requests) -> Iterator[Step]:
+def rollback(c: Conversation) -> None:
+    """The previous set comes back with the bytes it had, whatever became of its patches."""
+    c("nothing to go back to", WRITE, BK, 5)
+    c.push("a", "a", patch("a", range(0, 100, 2)))
+    c.use("a")
+    c.push("another a, while it is active", "a", patch("a", range(1, 100, 2)))
+    c.look()
+    c.ask("with the new a", QUESTION, 5)
+    c("rollback", WRITE, BK, 5, any=("ns",))
+    c("the old a is stored again", READ, FS, 2, {"name": A})
+    c.ask("with the old a", QUESTION, 5)
+    c("rollback", WRITE, BK, 5, any=("ns",))
+    c("off", WRITE, BK, 3, any=("ns",))
+    c("remove a", WRITE, BK, 4, {"name": "a"})
+    c("rollback to what was removed", WRITE, BK, 5, any=("ns",))
+    c.look()
+    c("verify", READ, BK, 6, any=("weights_sha256",))
+
+
+def probes(c: Conversation) -> None:
+    """Patches that bring probes: one that fails leaves the set from before active."""
+    c.push("good", "good", probed("good", (QUESTION, right()), (QUESTION, f" {right()}\n")))
+    c.push("bad", "bad", probed("bad", (QUESTION, right()), (QUESTION, "no such answer, ever")))
+    c.push("mute", "mute", probed("mute", ("", "x")))
+    c.push("long", "long", probed("long", ("9" * 200, "x")))
+    c.push("quoted", "q", probed("q", ('it\'s\n\x01\t\\ "1"', "Größe")))
+    c.use("good")
+    for name in ("bad", "mute", "long", "q"):
+        c.use("good", name)
+    bad = probed("good", (QUESTION, "no such answer, ever"))
+    c.push("a new version of an active one, whose probe fails", "good", bad)
+    c.look()
+    c.ask("with the good one", QUESTION, 8)
+
+
+def sequences(c: Conversation) -> None:
+    """Numbered patches: none comes back older, but what was removed is forgotten."""
+
+    def numbered(sequence: int | None) -> bytes:
+        return patch("p", range(sequence or 1), sequence=sequence)
+
+    for sequence in (5, 4, None, 6, 6):
+        c.push(f"number {sequence}", "p", numbered(sequence))
+    c("remove", WRITE, BK, 4, {"name": "p"})
+    c.push("number 1 after that", "p", numbered(1))
+
+
+def framing_of_smp(c: Conversation) -> None:
     """Headers and bodies that are wrong, odd or from a hostile hand."""
     echo = {"d": "x"}
     for sequence in (255, 0, 0, 7):
-        yield f"sequence {sequence}", r(WRITE, OS, 0, echo, sequence=sequence), False
-    yield "version 1", r(WRITE, OS, 0, echo, version=0), False
-    yield "version 3", r(WRITE, OS, 0, echo, version=2), False
-    yield "an answer: silence", r(3, OS, 0, echo), False
-    yield "seven bytes: silence", r(WRITE, OS, 0, echo)[:7], False
-    yield "no such group", r(READ, 99, 0), False
-    yield "no such command", r(READ, BK, 99), False
-    yield "a command's other operation", r(READ, BK, 2, {"names": []}), False
-    yield "no body", r(READ, OS, 6, b""), True
-    yield "a body that is cut", r(WRITE, OS, 0, echo)[:-1], False
-    yield "bytes behind the body are ignored", r(WRITE, OS, 0, echo) + b"??", False
+        c(f"sequence {sequence}", WRITE, OS, 0, echo, sequence=sequence)
+    c("version 1", WRITE, OS, 0, echo, version=0)
+    c("version 3", WRITE, OS, 0, echo, version=2)
+    c("an answer: silence", 3, OS, 0, echo)
+    c.raw("seven bytes: silence", c.packet(WRITE, OS, 0, echo)[:7])
+    c("no such group", READ, 99, 0)
+    c("no such command", READ, BK, 99)
+    c("a command's other operation", READ, BK, 2, {"names": []})
+    c("no body", READ, OS, 6, b"", any=("buf_size", "buf_count"))
+    c.raw("a body that is cut", c.packet(WRITE, OS, 0, echo)[:-1])
+    c.raw("bytes behind the body are ignored", c.packet(WRITE, OS, 0, echo) + b"??")
     for body in (b"\xa1", b"\xa1ada", b"\x81\x00", b"\xa1adaxff", b"\xa1ad\x7fax\xff", b"\xff"):
-        yield f"malformed: {body.hex()}", r(WRITE, OS, 0, body), False
-    yield "an endless map", r(WRITE, OS, 0, b"\xbf\x61d\x61x\xff"), False
-    yield "unknown keys", r(WRITE, OS, 0, {"a": [1, {"b": None}], "d": "x", "z": 1.5}), False
-    yield "nested too deep", r(WRITE, OS, 0, b"\xa2\x61x" + b"\x81" * 9 + b"\x00\x61d\x61x"), False
-    yield "a length that lies", r(WRITE, OS, 0, b"\xa1\x61d\x7b" + b"\xff" * 8), False
-    yield "an answer that does not fit", r(WRITE, OS, 0, {"d": "x" * 1100}), True
+        c(f"malformed: {body.hex()}", WRITE, OS, 0, body)
+    c("an endless map", WRITE, OS, 0, b"\xbf\x61d\x61x\xff")
+    c("unknown keys", WRITE, OS, 0, {"a": [1, {"b": None}], "d": "x", "z": 1.5})
+    c("nested too deep", WRITE, OS, 0, b"\xa2\x61x" + b"\x81" * 9 + b"\x00\x61d\x61x")
+    c("a length that lies", WRITE, OS, 0, b"\xa1\x61d\x7b" + b"\xff" * 8)
 
 
 def streams() -> list[tuple[str, bytes]]:
@@ -267,27 +429,58 @@ def framing() -> dict[str, Any]:
 
 CONVERSATIONS = {
     "os": os_group,
+    "clock": clock,
     "enumeration": enumeration,
     "upload": upload,
     "resume": resume,
     "refusals": refusals,
     "patches": patches,
+    "rollback": rollback,
+    "probes": probes,
+    "sequences": sequences,
     "smp": framing_of_smp,
 }
 
 
 def conversation(name: str) -> dict[str, Any]:
-    """One file's content, recorded from the core's server."""
-    device = MemoryDevice()
-    from bankai_edge._link import SmpServer
+    """One file's content, recorded from the agent's device."""
+    from bankai_edge.agent.device import AgentDevice
+    from bankai_edge.agent.store import Store
 
-    server = SmpServer(device, BUF_SIZE)
     make = CONVERSATIONS[name]
-    exchanges = []
-    for what, request, of_device in make(Requests()):
-        exchange = {"what": what, "request": request.hex(), "answer": server.handle(request).hex()}
-        exchanges.append(exchange | ({"device": True} if of_device else {}))
+    c = Conversation()
+    make(c)
+    with tempfile.TemporaryDirectory() as folder:
+        device = AgentDevice(
+            Session(nano(), ctx=CTX),
+            Store(Path(folder)),
+            log=lambda _: None,
+            on_reset=lambda: None,
+        )
+        exchanges = [_exchange(device, step) for step in c.steps]
+        device.close()
     return {"about": make.__doc__, "buf_size": BUF_SIZE, "exchanges": exchanges}
+
+
+def _exchange(device: Any, step: Step) -> dict[str, Any]:
+    answer = device.packet(step.request)
+    while step.until and not cbor2.loads(answer[8:])[step.until]:
+        answer = device.packet(step.request)
+    answer = neutral(answer, step.any)
+    found = {"what": step.what, "request": step.request.hex(), "answer": answer.hex()}
+    found |= {"any": list(step.any)} if step.any else {}
+    return found | ({"until": step.until} if step.until else {})
+
+
+def neutral(answer: bytes, any: Sequence[str]) -> bytes:
+    """An answer in which the values of these keys are the empty ones, and warnings are not told."""
+    if not any:
+        return answer
+    said = {k: type(v)() if k in any else v for k, v in cbor2.loads(answer[8:]).items()}
+    if "warnings" in any:
+        said.pop("warnings", None)
+    body = cbor2.dumps(said)
+    return answer[:2] + len(body).to_bytes(2, "big") + answer[4:8] + body
 
 
 def main() -> None:
