@@ -361,6 +361,18 @@ def sequences(c: Conversation) -> None:
     c.push("number 1 after that", "p", numbered(1))
 
 
+def example(c: Conversation) -> None:
+    """The conversation that docs/protocol.md shows."""
+    data = patch("arith", [1])
+    c('echo "hi"', WRITE, OS, 0, {"d": "hi"})
+    c.chunk(f"upload {len(data)} bytes, the whole file, as arith", "/bkp/arith.bkp", 0, data,
+            len=len(data))  # fmt: skip
+    c("its CRC-32", READ, FS, 2, {"name": "/bkp/arith.bkp", "type": "crc32"})
+    c("activate it", WRITE, BK, 2, {"names": ["arith"]}, any=("ns",))
+    c("list", READ, BK, 1)
+    c("remove it: refused, ACTIVE", WRITE, BK, 4, {"name": "arith"})
+
+
 def framing_of_smp(c: Conversation) -> None:
     """Headers and bodies that are wrong, odd or from a hostile hand."""
     echo = {"d": "x"}
@@ -439,6 +451,7 @@ CONVERSATIONS = {
     "probes": probes,
     "sequences": sequences,
     "smp": framing_of_smp,
+    "example": example,
 }
 
 
