@@ -1,4 +1,4 @@
-"""Files that outlast a power cut: a disk's operations, and replacing a file whole or not at all.
+"""Files that outlast a power cut: a disk's operations, replacing a file, which bytes it holds.
 
 Standard library only: this file travels in bundles and runs on a bare system.
 """
@@ -6,6 +6,7 @@ Standard library only: this file travels in bundles and runs on a bare system.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from io import BufferedWriter
@@ -150,6 +151,15 @@ def replacing(path: Path) -> Iterator[BufferedWriter]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def sha256_of(path: Path) -> str:
+    """Which bytes a file holds: their SHA-256 in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -8,7 +8,6 @@ or the new one, whole; installing again completes what it cut short.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import platform
 import struct
@@ -28,7 +27,7 @@ from bankai_edge.bundle.versions import (
     existing_above,
     unwritable,
 )
-from bankai_edge.durable import Disk
+from bankai_edge.durable import Disk, sha256_of
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 
 SPARE_BYTES = 16 << 20  # that stay free for the system and the store
@@ -208,7 +207,7 @@ def shared_model(manifest: Manifest, versions: Versions) -> Path | None:
     there = versions.path(current or "") / wanted.path
     if not current or not there.is_file() or there.stat().st_size != wanted.size_bytes:
         return None
-    return there if _sha256(there) == wanted.sha256 else None
+    return there if sha256_of(there) == wanted.sha256 else None
 
 
 def check_room(versions: Versions, needed: int) -> None:
@@ -299,14 +298,6 @@ def _copy(bundle: Bundle, member: Member, path: Path, disk: Disk) -> None:
             disk.write(descriptor, chunk)
     finally:
         disk.close(descriptor)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _keys(directory: Path, end: str) -> dict[str, bytes]:

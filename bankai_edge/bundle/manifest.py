@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bankai_edge.errors import IncompatibleError
 
@@ -28,8 +28,7 @@ _PYTHON = re.compile(r"3\.[0-9]{1,3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """One file of a bundle; `sha256` is in hex."""
 
     path: str
@@ -37,8 +36,7 @@ class Member:
     sha256: str
 
 
-@dataclass(frozen=True)
-class ModelEntry:
+class ModelEntry(NamedTuple):
     """The model: its file's path in the bundle, its name, its id in hex, the context it serves."""
 
     path: str
@@ -77,12 +75,12 @@ class Manifest:
             "machine": self.machine,
             "glibc": self.glibc,
             "pythons": {python: list(wheels) for python, wheels in self.pythons.items()},
-            "model": [self.model.path, self.model.name, self.model.id, self.model.ctx],
+            "model": list(self.model),
             "patches": list(self.patches),
             "keys": list(self.keys),
             "policy": self.policy,
             "agent": list(self.agent),
-            "files": [[file.path, file.size_bytes, file.sha256] for file in self.files],
+            "files": [list(file) for file in self.files],
         }
         return json.dumps(fields, indent=1, sort_keys=True).encode() + b"\n"
 

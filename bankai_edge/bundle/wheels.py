@@ -197,7 +197,7 @@ def _download(
 ) -> list[Path]:
     return download(
         [wanted], python, machine, out, folder=folder,
-        next_step="Build this project's own with python tools/build_aarch64.py and give it "
+        next_step="Build this project's own with python tools/check/build_aarch64.py and give it "
         "with --wheel; give the others with --wheels DIR where there is no network.",
     )  # fmt: skip
 

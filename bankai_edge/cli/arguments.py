@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import click
 
@@ -22,6 +25,14 @@ def served_model(path: click.Path, *, required: bool) -> Callable[[F], F]:
     return click.option(
         "--model", "-m", type=path, required=required, help="The model to serve: a GGUF."
     )
+
+
+def model_option(verb: str) -> Callable[[F], F]:
+    """`--model` (model_path) of a verb that can do with the nano."""
+    return click.option(
+        "-m", "--model", "model_path", type=ANY_PATH,
+        help=f"The GGUF to {verb} (default: the nano model that ships with the package).",
+    )  # fmt: skip
 
 
 def policy_option(default: str | None, text: str) -> Callable[[F], F]:
@@ -42,10 +53,47 @@ def _ram(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
 ctx_option = click.option(
     "--ctx", type=click.IntRange(min=16), help="Context in tokens (default: at most 2048)."
 )
-ram_option = click.option(
-    "--ram", metavar="SIZE", callback=_ram, help="The board's RAM, as 2GiB; default: the largest."
-)
 baud_option = click.option(
     "--baud", type=click.IntRange(min=50), default=DEFAULT_BAUD, show_default=True,
     help="The serial port's speed.",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """What another device is fitted out with: for which board, what it serves and with how much."""
+
+    board: str
+    model: Path
+    patches: Path | None
+    ctx: int | None
+    ram: int | None
+
+
+def outfit_options(file: click.Path, folder: click.Path) -> Callable[[F], F]:
+    """Add --board, --model, --patches, --ctx and --ram to a verb, as its parameter `outfit`."""
+
+    def add(command: F) -> F:
+        @click.option("--board", required=True, metavar="BOARD",
+                      help="Whom it is for: bankai-edge boards.")  # fmt: skip
+        @served_model(file, required=True)
+        @click.option("--patches", type=folder, metavar="DIR",
+                      help="Patches (*.bkp) that the device has from its first start.")  # fmt: skip
+        @ctx_option
+        @click.option("--ram", metavar="SIZE", callback=_ram,
+                      help="The board's RAM, as 2GiB; default: the largest.")  # fmt: skip
+        @functools.wraps(command)
+        def with_outfit(
+            *args: Any,
+            board: str,
+            model: Path,
+            patches: Path | None,
+            ctx: int | None,
+            ram: int | None,
+            **options: Any,
+        ) -> Any:
+            return command(*args, outfit=Outfit(board, model, patches, ctx, ram), **options)
+
+        return cast(F, with_outfit)
+
+    return add

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bankai_edge.cli.arguments import model_option
 from bankai_edge.cli.options import Where, device_options
-from bankai_edge.cli.output import json_option, markdown_table, print_json, say
+from bankai_edge.cli.output import json_option, print_fields, print_json, print_table, say
 from bankai_edge.errors import BankaiError
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ def _counts(
 
 
 @click.group(invoke_without_command=True)
-@click.option(
-    "-m", "--model", "model_path", type=click.Path(path_type=Path),
-    help="The GGUF to measure (default: the nano model that ships with the package).",
-)  # fmt: skip
+@model_option("measure")
 @click.option(
     "-t", "--threads", callback=_counts, metavar="N,N,…",
     help="Thread counts to measure (default: 1, and as many as this model pays for).",
@@ -49,7 +47,6 @@ def _counts(
     help="Write board, figures and conditions to this JSON file, for bench compare.",
 )  # fmt: skip
 @device_options
-@json_option
 @click.pass_context
 def bench(
     ctx: click.Context,
@@ -135,10 +132,8 @@ def _of_device(where: Where, as_json: bool) -> None:
         print_json("bench-device", {"device": label, "figures": figures})
         return
     token_us = figures.get("token_us")
-    if token_us:
-        click.echo(f"{'tokens/s':<14} {1e6 / token_us:.4g} (decode, from an empty cache)")
-    for key, value in figures.items():
-        click.echo(f"{key:<14} {value}")
+    speed = {"tokens/s": f"{1e6 / token_us:.4g} (decode, from an empty cache)"} if token_us else {}
+    print_fields({**speed, **figures}.items(), 14)
 
 
 def _default_threads(path: Path) -> tuple[int, ...]:
@@ -167,8 +162,9 @@ def _print(found: Measurements, *, every_kernel: bool) -> None:
 
 
 def _table(header: list[str], rows: list[list[str]], align: str) -> None:
-    """One Markdown table, then an empty line."""
-    click.echo(markdown_table(header, rows, align) + "\n")
+    """One table, then an empty line."""
+    print_table(header, rows, align)
+    click.echo()
 
 
 def _count(n: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bankai_edge.cli.output import json_option, markdown_table, print_json, say
+from bankai_edge.cli.output import Table, json_option, print_json, print_table, say
 from bankai_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def boards(ctx: click.Context, as_json: bool) -> None:
         fields = {"boards": [_board_json(board) for board in whole], "here": here and here.id}
         print_json("boards", fields)
         return
-    click.echo(overview(whole))
+    print_table(*overview(whole))
     click.echo(f"\nThis machine: {here.id if here else 'none of them'}")
     click.echo("One of them: bankai-edge boards show NAME; speeds: bankai-edge boards expect")
 
@@ -105,23 +105,23 @@ def expect(names: tuple[str, ...], models: tuple[str, ...], threads: str | None,
             "nothing can be computed for these boards and models: no counted kernel, or no room",
             next_step="See for which it can: bankai-edge boards expect",
         )
-    click.echo(expected_table(found))
+    print_table(*expected_table(found))
     click.echo("\nComputed, not measured; it assumes:")
     for line in assumptions(found):
         click.echo(f"  {line}")
 
 
-def overview(known: Sequence[Board]) -> str:
+def overview(known: Sequence[Board]) -> Table:
     """One line for each board: what it is, what fits, what is proven."""
     header = ["board", "name", "CPU", "RAM", "kernel", "largest model, context", "status"]
-    return markdown_table(header, [_row(board) for board in known], "<" * len(header))
+    return header, [_row(board) for board in known], "<" * len(header)
 
 
-def expected_table(found: Sequence[Expected]) -> str:
+def expected_table(found: Sequence[Expected]) -> Table:
     """Computed tokens per second, with both bounds."""
     header = ["board", "model", "threads", "computed t/s", "bound by", "compute", "bandwidth",
               "M instructions a token"]  # fmt: skip
-    return markdown_table(header, [_expected_row(result) for result in found], "<<>><>>>")
+    return header, [_expected_row(result) for result in found], "<<>><>>>"
 
 
 def assumptions(found: Sequence[Expected]) -> list[str]:

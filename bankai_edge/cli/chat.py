@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bankai_edge.cli.generation import (
-    SamplingArguments,
-    model_options,
-    read_patch,
-    sampler_of,
-    sampling_options,
-)
+from bankai_edge.cli import generation
 from bankai_edge.cli.output import say
 from bankai_edge.errors import BankaiError, UsageError
 
@@ -31,7 +25,7 @@ HELP = "/use FILE.bkp … switches patches, /off takes them away, /reset forgets
 
 
 @click.command()
-@model_options
+@generation.model_options
 @click.option("--system", help="What the model is told before the first message.")
 @click.option(
     "-n",
@@ -41,7 +35,7 @@ HELP = "/use FILE.bkp … switches patches, /off takes them away, /reset forgets
     show_default=True,
     help="The longest answer.",
 )
-@sampling_options
+@generation.sampling_options
 def chat(
     model_path: Path | None,
     patches: tuple[Path, ...],
@@ -50,7 +44,7 @@ def chat(
     system: str | None,
     max_tokens: int,
     stop: tuple[str, ...],
-    **sampling: Unpack[SamplingArguments],
+    **sampling: Unpack[generation.SamplingArguments],
 ) -> None:
     """Talk to a model: each line is a message, the answer is streamed.
 
@@ -66,11 +60,11 @@ def chat(
     from bankai_edge.model.chat import Chat
     from bankai_edge.shipped import NANO
 
-    sampler = sampler_of(**sampling)
+    sampler = generation.sampler_of(**sampling)
     session = Session(Model(model_path or NANO), ctx=ctx)
     talk = Chat(session, system)
     if patches:
-        session.use([read_patch(p) for p in patches], allow_unbound=unbound)
+        session.use([generation.read_patch(p) for p in patches], allow_unbound=unbound)
     if not talk.remembers:
         say(f"{session.model.name} has no chat template: each line is continued by itself")
         if system:
@@ -158,7 +152,8 @@ def _command(talk: Chat, line: str, unbound: bool) -> bool:
     elif name == "/use":
         if not arguments:
             raise UsageError("/use without a file", expected="/use FILE.bkp …")
-        took_ns = session.use([read_patch(Path(p)) for p in arguments], allow_unbound=unbound)
+        data = [generation.read_patch(Path(name)) for name in arguments]
+        took_ns = session.use(data, allow_unbound=unbound)
         say(f"using {', '.join(arguments)} (switched in {took_ns / 1000:.0f} µs)")
     else:
         raise UsageError(f"no command {name}", expected=HELP)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bankai_edge.cli.options import Where, device_options, each_device, many_devices_options
-from bankai_edge.cli.output import json_option, print_json, say, switched
+from bankai_edge.cli.output import json_option, print_fields, print_json, say, switched
 from bankai_edge.errors import BankaiError, NoDeviceError, UsageError
 from bankai_edge.host.client import Client
 from bankai_edge.host.discover import discover
@@ -56,7 +56,6 @@ def devices(as_json: bool) -> None:
 
 @click.command("list")
 @device_options
-@json_option
 def list_patches(where: Where, as_json: bool) -> None:
     """List the patches in a device's store; the active ones are marked *."""
     with where.connect() as client:
@@ -74,7 +73,6 @@ def list_patches(where: Where, as_json: bool) -> None:
 @click.command()
 @click.argument("names", nargs=-1, required=True)
 @many_devices_options
-@json_option
 def use(names: tuple[str, ...], where: Where, as_json: bool) -> None:
     """Activate the stored patches NAMES, all or none, in place of those active now."""
     _switch("use", where, as_json, lambda client: client.activate(names))
@@ -82,7 +80,6 @@ def use(names: tuple[str, ...], where: Where, as_json: bool) -> None:
 
 @click.command()
 @many_devices_options
-@json_option
 def off(where: Where, as_json: bool) -> None:
     """Deactivate every patch: the pristine model answers again."""
     _switch("off", where, as_json, lambda client: client.deactivate())
@@ -90,7 +87,6 @@ def off(where: Where, as_json: bool) -> None:
 
 @click.command()
 @many_devices_options
-@json_option
 def rollback(where: Where, as_json: bool) -> None:
     """Return to the set of patches that was active before the last change."""
     _switch("rollback", where, as_json, lambda client: client.rollback())
@@ -99,7 +95,6 @@ def rollback(where: Where, as_json: bool) -> None:
 @click.command()
 @click.argument("names", nargs=-1, required=True)
 @device_options
-@json_option
 def rm(names: tuple[str, ...], where: Where, as_json: bool) -> None:
     """Remove the patches NAMES from a device's store. An active one is not removed."""
     with where.connect() as client:
@@ -117,7 +112,6 @@ def rm(names: tuple[str, ...], where: Where, as_json: bool) -> None:
     help="Stop the answer here.",
 )  # fmt: skip
 @device_options
-@json_option
 def ask(prompt: str, max_tokens: int, where: Where, as_json: bool) -> None:
     """Ask the model on a device; the answer streams to stdout."""
     if not prompt.strip():
@@ -139,35 +133,26 @@ def ask(prompt: str, max_tokens: int, where: Where, as_json: bool) -> None:
 
 @click.command()
 @device_options
-@json_option
 def info(where: Where, as_json: bool) -> None:
     """Show what a device is and runs."""
-    with where.connect() as client:
-        fields = _plain(client.info())
-        label = client.transport.label
+    label, fields = _asked(where, Client.info)
     if as_json:
         print_json("info", {"device": label, "info": fields})
         return
     for warning in fields.pop("warnings", ()):
         say(f"warning: {warning}")
-    click.echo(f"{'device':<10} {label}")
-    for key, value in fields.items():
-        click.echo(f"{key:<10} {' '.join(value) or '-' if isinstance(value, list) else value}")
+    print_fields({"device": label, **fields}.items())
 
 
 @click.command()
 @device_options
-@json_option
 def verify(where: Where, as_json: bool) -> None:
     """Have a device check its weights and its stored patches."""
-    with where.connect() as client:
-        report = _plain(client.verify())
-        label = client.transport.label
+    label, report = _asked(where, Client.verify)
     if as_json:
         print_json("verify", report)
     else:
-        for key, value in report.items():
-            click.echo(f"{key:<18} {' '.join(value) or '-' if isinstance(value, list) else value}")
+        print_fields(report.items(), 18)
     if not report["ok"]:
         raise BankaiError(
             f"{label} does not verify", next_step="Restart the agent; push the bad patches again."
@@ -181,6 +166,12 @@ def _switch(verb: str, where: Where, as_json: bool, act: Callable[[Client], int]
         return {"active": active, "switch_ns": took_ns}, switched(active, took_ns)
 
     each_device(verb, where, as_json, switch, one_is_flat=True)
+
+
+def _asked(where: Where, ask: Callable[[Client], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """What a device is called, and what it says."""
+    with where.connect() as client:
+        return client.transport.label, _plain(ask(client))
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.cli.arguments import model_option
+from bankai_edge.cli.output import json_option, print_json, print_table, say
 from bankai_edge.durable import write_atomically
 from bankai_edge.errors import UsageError
 
@@ -37,8 +38,7 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 
 
 @click.command("eval")
-@click.option("-m", "--model", "model_path", type=click.Path(path_type=Path),
-              help="The GGUF to judge (default: the nano model of the package).")  # fmt: skip
+@model_option("judge")
 @click.option("-p", "--patch", "patches", type=_IN, multiple=True, help="A patch; may be repeated.")
 @click.option("--probes", multiple=True, required=True, metavar="FILE|nano:FORM",
               help="Target questions: a file, or a form or domain of the nano.")  # fmt: skip
@@ -192,8 +192,4 @@ def _print_curve(points: list[Point]) -> None:
 def _table(header: list[str], rows: list[list[str]]) -> None:
     if not rows:
         raise UsageError("no question to ask")
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    for row in (header, *rows):
-        first = row[0].ljust(widths[0])
-        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        click.echo("  ".join([first, *rest]).rstrip())
+    print_table(header, rows, "<" + ">" * (len(header) - 1))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
+from bankai_edge.cli.arguments import model_option
+
 if TYPE_CHECKING:
     from bankai_edge.model.sampling import Sampler
 
@@ -57,8 +59,7 @@ def model_options(command: F) -> F:
         click.option("--ctx", type=click.IntRange(1), help="Context in tokens."),
         click.option("--patch", "patches", type=click.Path(path_type=Path), multiple=True,
                      help="A .bkp to apply; may repeat."),
-        click.option("-m", "--model", "model_path", type=click.Path(path_type=Path),
-                     help="The GGUF to run (default: the nano model that ships with the package)."),
+        model_option("run"),
     ):  # fmt: skip
         command = option(command)
     return command

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bankai_edge.cli.arguments import ANY_PATH, baud_option, ctx_option, ram_option, served_model
+from bankai_edge.cli.arguments import ANY_PATH, Outfit, baud_option, outfit_options
 from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.errors import UsageError
 
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--board", required=True, metavar="BOARD", help="qemu-virt, rpi3, rpi-zero2w, rpi4.")
-@served_model(ANY_PATH, required=True)
-@click.option("--patches", type=ANY_PATH, metavar="DIR",
-              help="Patches (*.bkp) that the device has from its first start.")  # fmt: skip
+@outfit_options(ANY_PATH, ANY_PATH)
 @click.option("--use", multiple=True, metavar="NAME", help="Which of them are active at first.")
 @click.option("--out", "-o", required=True, type=ANY_PATH,
               help="The image to write; its manifest comes beside it, as OUT.json.")  # fmt: skip
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
     "--wheel", type=ANY_PATH,
     help="This package for aarch64 (tools/check/build_aarch64.py). Default: the one in ./dist.",
 )  # fmt: skip
-@ctx_option
-@ram_option
 @baud_option
 @click.option(
     "--trust", "keys", multiple=True, type=ANY_PATH, metavar="KEY.pub",
@@ -57,14 +52,10 @@ if TYPE_CHECKING:
 @click.option("--update", is_flag=True, help="Ask for newer packages than those in the cache.")
 @json_option
 def build(
-    board: str,
-    model: Path,
-    patches: Path | None,
+    outfit: Outfit,
     use: tuple[str, ...],
     out: Path,
     wheel: Path | None,
-    ctx: int | None,
-    ram: int | None,
     baud: int,
     keys: tuple[Path, ...],
     insecure: bool,
@@ -92,16 +83,16 @@ def build(
 
     if insecure and keys:
         raise UsageError("--insecure and --trust contradict each other", expected="one of them")
-    recipe = recipe_of(board)
-    model_that_fits(find(recipe.board), model, ctx, ram)
+    recipe = recipe_of(outfit.board)
+    model_that_fits(find(recipe.board), outfit.model, outfit.ctx, outfit.ram)
     with tempfile.TemporaryDirectory() as name, _bar() as (step, note):
         order = Order(
             recipe=recipe,
-            model=model,
+            model=outfit.model,
             store=Path(name) / "store",
             wheel=wheel or find_wheel(),
             out=out,
-            ctx=ctx,
+            ctx=outfit.ctx,
             baud=baud,
             network="insecure" if insecure else "require-signed" if keys else "",
             keys=keys,
@@ -110,7 +101,7 @@ def build(
             when=_epoch(),
         )
         check_order(order)
-        make_store(order.store, model, patches, use, keys, say)
+        make_store(order.store, outfit.model, outfit.patches, use, keys, say)
         cache = Cache(
             cache_folder or users_cache(), sources=sources, locked=locked, update=update, say=note
         )
@@ -147,7 +138,7 @@ def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
 def show(report: Report, recipe: Recipe, as_json: bool) -> None:
     """The size report, the hash, and how far this kind of image has been proven."""
     if as_json:
-        parts = [{"name": p.name, "used": p.used, "size": p.size} for p in report.parts]
+        parts = [part.sizes() for part in report.parts]
         print_json("image", {
             "image": str(report.image), "sha256": report.sha256, "board": recipe.board,
             "status": recipe.status, "parts": parts, "manifest": str(report.manifest),

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bankai_edge.cli.arguments import (
-    FILE,
-    FOLDER,
-    ctx_option,
-    policy_option,
-    ram_option,
-    served_model,
-)
+from bankai_edge.cli.arguments import FILE, FOLDER, Outfit, outfit_options, policy_option
 from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.errors import SignatureError, UsageError
 
@@ -24,9 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--board", required=True, metavar="NAME", help="Whom it is for: bankai-edge boards.")
-@served_model(FILE, required=True)
-@click.option("--patches", type=FOLDER, metavar="DIR", help="The directory of .bkp to store.")
+@outfit_options(FILE, FOLDER)
 @click.option("--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path),
               help="The bundle to write.")  # fmt: skip
 @click.option("--trust", multiple=True, type=FILE, metavar="KEY.pub",
@@ -39,8 +30,6 @@ if TYPE_CHECKING:
     metavar="NAME|FILE",
     help="Sign the bundle: a key of `bankai-edge keys list`, or a private key in PEM.",
 )
-@ctx_option
-@ram_option
 @click.option("--serial", multiple=True, metavar="PORT|none",
               help="Where the agent answers; default: the board's first UART.")  # fmt: skip
 @click.option("--udp", multiple=True, metavar="[HOST:]PORT", help="Answer on UDP, too.")
@@ -58,15 +47,11 @@ if TYPE_CHECKING:
 @click.option("--refresh", is_flag=True, help="Fetch anew what the cache has.")
 @json_option
 def bundle(
-    board: str,
-    model: Path,
-    patches: Path | None,
+    outfit: Outfit,
     output: Path,
     trust: tuple[Path, ...],
     policy: str | None,
     sign: str | None,
-    ctx: int | None,
-    ram: int | None,
     serial: tuple[str, ...],
     udp: tuple[str, ...],
     pythons: tuple[str, ...],
@@ -86,7 +71,7 @@ def bundle(
     from bankai_edge.bundle.fitting import model_that_fits
     from bankai_edge.patch import keys
 
-    found = find(board, kind="linux")
+    found = find(outfit.board, kind="linux")
     machine = making.machine_of(found)
     for python in pythons:
         if not re.fullmatch(r"3\.(1[1-9]|[2-9]\d)", python):
@@ -98,8 +83,10 @@ def bundle(
         raise UsageError(
             "--policy require without --trust", expected="a key that the device takes patches from"
         )
-    stored = making.read_patches(patches, policy, [*trusted.values()]) if patches else []
-    opened = model_that_fits(found, model, ctx, ram)
+    stored = []
+    if outfit.patches:
+        stored = making.read_patches(outfit.patches, policy, [*trusted.values()])
+    opened = model_that_fits(found, outfit.model, outfit.ctx, outfit.ram)
     making.check_bound(stored, opened)
     needed = {}
     for python in pythons or wheels.PYTHONS:
@@ -110,7 +97,7 @@ def bundle(
         )
     contents = making.Contents(
         board=found,
-        model=model,
+        model=outfit.model,
         model_name=opened.name,
         model_id=opened.id,
         ctx=opened.ctx,

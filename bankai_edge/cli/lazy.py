@@ -12,7 +12,8 @@ import click
 class LazyGroup(click.Group):
     """A group of `verbs`: name -> (module of bankai_edge.cli, attribute, one-line help).
 
-    The help stands in the table so that `--help` imports nothing.
+    The help stands in the table so that `--help` imports nothing. A name with no module is a group
+    of the verbs that begin with it and a space.
     """
 
     def __init__(
@@ -23,20 +24,24 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the table's order."""
-        return list(self.verbs)
+        return [verb for verb in self.verbs if " " not in verb]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the verb; None when there is none of that name."""
-        if cmd_name not in self.verbs:
+        if cmd_name not in self.list_commands(ctx):
             return None
-        module, attribute, _ = self.verbs[cmd_name]
+        module, attribute, help_ = self.verbs[cmd_name]
+        if not module:
+            within = {k[len(cmd_name) + 1 :]: v for k, v in self.verbs.items()
+                      if k.startswith(f"{cmd_name} ")}  # fmt: skip
+            return LazyGroup(cmd_name, verbs=within, help=help_)
         command = getattr(importlib.import_module(f"bankai_edge.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs and their help."""
-        rows = [(verb, help_) for verb, (_, _, help_) in self.verbs.items()]
+        rows = [(verb, self.verbs[verb][2]) for verb in self.list_commands(ctx)]
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)

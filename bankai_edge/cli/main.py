@@ -11,7 +11,7 @@ from bankai_edge import __version__
 from bankai_edge.cli.lazy import LazyGroup
 from bankai_edge.errors import BankaiError
 
-# verb -> (module, attribute, one-line help). The help stands here so that `--help` imports nothing.
+# A new verb is a file and a line here: module, attribute, one-line help (see LazyGroup).
 VERBS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "demo", "The whole story on this machine in under a minute."),
     "run": ("run", "run", "Generate text from a model, with or without patches."),
@@ -34,7 +34,12 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "eval": ("eval", "evaluate", "Judge patches: fixed, broken, perplexity, KL; HTML report."),
     "boards": ("boards", "boards", "List known boards, what fits there, expected speeds."),
     "bench": ("bench", "bench", "Measure bandwidth, kernels, tokens, switches and memory."),
-    "image": ("image", "image", "Make, look into and install bundles and SD card images."),
+    "image": ("", "", "Make, look into and install bundles and SD card images."),
+    "image build": ("image_build", "build", "Make a bootable image for an empty SD card."),
+    "image bundle": ("image_bundle", "bundle", "Make one file for a device that runs an OS."),
+    "image inspect": ("image_bundle", "inspect", "Show what a bundle holds; check every byte."),
+    "image install": ("image_install", "install", "Install a bundle on this device, offline."),
+    "image rollback": ("image_install", "rollback", "Return to the version before."),
 }
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bankai_edge._facts import BF16, F16, F32, Q1_0
-from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.cli.output import json_option, print_fields, print_json, say
 from bankai_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ def info(file: Path, ctx: int | None, threads: int | None, as_json: bool) -> Non
     if as_json:
         print_json("model-info", fields)
         return
-    for key in ("name", "id"):
-        click.echo(f"{key:<10} {fields[key]}")
-    click.echo(f"file       {size:,} bytes, {fields['weights']:,} weights")
-    for key, value in shape.items():
-        click.echo(f"{key:<10} {value:,}" if isinstance(value, int) else f"{key:<10} {value:g}")
-    for name, entry in _types(core).items():
-        click.echo(f"{name:<10} {entry['tensors']} tensors, {entry['bytes']:,} bytes")
+    print_fields((key, fields[key]) for key in ("name", "id"))
+    print_fields([("file", f"{size:,} bytes, {fields['weights']:,} weights")])
+    print_fields((k, f"{v:,}" if isinstance(v, int) else f"{v:g}") for k, v in shape.items())
+    print_fields(
+        (name, f"{entry['tensors']} tensors, {entry['bytes']:,} bytes")
+        for name, entry in _types(core).items()
+    )
     packed = f"repacked for {kernel}" if need.packed_bytes else f"read as in the file by {kernel}"
     click.echo(f"memory     {_mib(need.total_bytes)} at a context of {need.ctx:,} tokens:")
     click.echo(f"  weights  {_mib(need.weight_bytes)}, {packed}")

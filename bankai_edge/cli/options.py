@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import click
 
-from bankai_edge.cli.output import F, print_json, say
+from bankai_edge.cli.output import F, json_option, print_json, say
 from bankai_edge.errors import BankaiError, NoDeviceError, UsageError
 from bankai_edge.host.client import DEFAULT_TIMEOUT_S, TRIES, Client
 from bankai_edge.host.discover import connect, discover
@@ -80,7 +80,7 @@ class Where:
 
 
 def device_options(command: F) -> F:
-    """Add --device, --fleet, --timeout and --retries to a verb, as its parameter `where`."""
+    """Add `where` to a verb: --device, --fleet, --timeout and --retries; and --json."""
     return _with_options(command, DEVICE_HELP)
 
 
@@ -90,6 +90,8 @@ def many_devices_options(command: F) -> F:
 
 
 def _with_options(command: F, device_help: str) -> F:
+    command = json_option(command)
+
     @click.option(
         "--retries",
         type=click.IntRange(min=0),

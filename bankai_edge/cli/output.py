@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
 JSON_VERSION = 1
 F = TypeVar("F", bound=Callable[..., Any])
+Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]], str]
+"""Header, rows, and < or > a column."""
 
 
 def json_option(command: F) -> F:
@@ -34,6 +38,38 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: 
 
     rules = ["-" * (w - 1) + (":" if a == ">" else "-") for a, w in zip(align, widths, strict=True)]
     return "\n".join(line(cells) for cells in [header, rules, *rows])
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> None:
+    """Print such a table; on a terminal that is too narrow for it, cells are folded."""
+    text = markdown_table(header, rows, align)
+    columns = shutil.get_terminal_size().columns
+    if sys.stdout.isatty() and len(text.partition("\n")[0]) > columns:
+        text = _folded(header, rows, align, columns)
+    click.echo(text)
+
+
+def _folded(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, columns: int) -> str:
+    from rich.box import MARKDOWN
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    table = Grid(box=MARKDOWN, header_style="")
+    for name, side in zip(header, align, strict=True):
+        table.add_column(name, justify="right" if side == ">" else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=columns, markup=False, highlight=False)
+    with console.capture() as said:
+        console.print(table)
+    return said.get().strip()
+
+
+def print_fields(fields: Iterable[tuple[str, object]], width: int = 10) -> None:
+    """Print names and values, one pair a line; lists as words."""
+    for name, value in fields:
+        words = " ".join(value) or "-" if isinstance(value, list | tuple) else value
+        click.echo(f"{name:<{width}} {words}")
 
 
 def switched(active: Sequence[str], took_ns: int) -> str:

@@ -10,18 +10,22 @@ from typing import Any
 import click
 
 from bankai_edge.cli import patch_sets
-from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.cli.output import json_option, print_fields, print_json, say
 from bankai_edge.durable import write_atomically
-from bankai_edge.errors import IncompatibleError, SignatureError
-from bankai_edge.patch import Patch, bankai_json, encode, files
+from bankai_edge.errors import SignatureError
+from bankai_edge.patch import Patch, encode, files
 from bankai_edge.patch import sign as signing
+from bankai_edge.patch.bankai_json import plain
 from bankai_edge.patch.bind import bind as bind_patch
+from bankai_edge.patch.dialects import DIALECTS
 from bankai_edge.patch.flips import PROJECTIONS, Flip
 from bankai_edge.patch.refusals import short_id
 
 _IN = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
 _UNBOUND = "unbound (no model id, no CRC: bind it with `bankai-edge patch bind -m MODEL`)"
+_DIALECT = click.option("--dialect", type=click.Choice(list(DIALECTS)), default="bankai",
+                        show_default=True, help="Whose files they are.")  # fmt: skip
 
 
 @click.group()
@@ -45,10 +49,9 @@ def show(file: Path, as_json: bool) -> None:
         fields = {"file": str(file), "bytes": len(data), "signed_by": key, **_fields(shown)}
         print_json("patch", fields)
         return
-    for label, value in _lines(shown, len(data)):
-        click.echo(f"{label:<11}{value}")
+    print_fields(_lines(shown, len(data)))
     if key:
-        click.echo(f"{'signed by':<11}{key} (whose that is: bankai-edge patch verify)")
+        print_fields([("signed by", f"{key} (whose that is: bankai-edge patch verify)")])
 
 
 @patch.command("import")
@@ -56,29 +59,25 @@ def show(file: Path, as_json: bool) -> None:
 @click.option("-o", "--output", required=True, type=_OUT, help="The .bkp to write.")
 @click.option("-m", "--model", type=_IN, help="Bind the patch to this model (GGUF).")
 @click.option("--name", help="The patch's name; otherwise the document's or the file's.")
+@_DIALECT
 @json_option
-def import_(file: Path, output: Path, model: Path | None, name: str | None, as_json: bool) -> None:
-    """Import a Bankai JSON patch. Without a model it stays unbound."""
-    try:
-        document = json.loads(files.read_bytes(file))
-    except (ValueError, RecursionError) as error:
-        raise IncompatibleError(
-            f"{file} is not JSON ({error})", expected="a Bankai JSON patch"
-        ) from None
-    imported = bankai_json.load(document, file, name)
+def import_(
+    file: Path, output: Path, model: Path | None, name: str | None, dialect: str, as_json: bool
+) -> None:
+    """Import another program's patch (Bankai's JSON). Without a model it stays unbound."""
+    imported = DIALECTS[dialect].read(files.read_bytes(file), file, name)
     _write(_bound(imported, model) if model else imported, output, as_json)
 
 
 @patch.command()
 @click.argument("file", type=_IN)
 @click.option("-o", "--output", required=True, type=_OUT, help="The JSON file to write.")
+@_DIALECT
 @json_option
-def export(file: Path, output: Path, as_json: bool) -> None:
+def export(file: Path, output: Path, dialect: str, as_json: bool) -> None:
     """Export a patch as Bankai JSON: the document it was imported from, or a new one."""
     exported = files.read(file)
-    document = _plain(bankai_json.dump(exported))
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    write_atomically(output, text.encode() + b"\n")
+    write_atomically(output, DIALECTS[dialect].write(exported))
     if as_json:
         print_json("export", {"file": str(output), "name": exported.name})
     say(f"Wrote {output}: {_count(exported)}")
@@ -210,19 +209,14 @@ def _lines(shown: Patch, n_bytes: int) -> list[tuple[str, str]]:
     if shown.sequence is not None:
         lines.append(("sequence", str(shown.sequence)))
     lines.extend(("canary", f"{prompt!r} -> {answer!r}") for prompt, answer in shown.canaries)
+    origins = {dialect.ENTRY: dialect.origin for dialect in DIALECTS.values()}
     for key, value in shown.provenance.items():
-        if key == bankai_json.ENTRY:
-            lines.append(("imported", _imported(value)))
+        if key in origins:
+            lines.append(("imported", origins[key](value)))
             continue
-        text = value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
+        text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
         lines.append((key, text))
     return lines
-
-
-def _imported(entry: Any) -> str:
-    fields = entry.get("fields", {}) if isinstance(entry, dict) else {}
-    known = [str(fields[key]) for key in ("base_model", "description") if key in fields]
-    return "; ".join(["from Bankai JSON", *known])
 
 
 def _where(flips: list[Flip]) -> str:
@@ -244,21 +238,10 @@ def _fields(shown: Patch) -> dict[str, Any]:
         "bits": [_named(flip) for flip in shown.bits],
         "canaries": [list(canary) for canary in shown.canaries],
         "sequence": shown.sequence,
-        "provenance": _plain(shown.provenance),
-        "extensions": {str(key): _plain(value) for key, value in shown.extensions.items()},
+        "provenance": plain(shown.provenance),
+        "extensions": {str(key): plain(value) for key, value in shown.extensions.items()},
     }
 
 
 def _named(flip: Flip) -> list[int | str]:
     return [flip[0], PROJECTIONS[flip[1]], *flip[2:]]
-
-
-def _plain(value: Any) -> Any:
-    """A CBOR value as JSON has it: byte strings in hex."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bankai_edge.cli.output import json_option, print_json, say
+from bankai_edge.cli.output import json_option, print_json, print_table, say
 from bankai_edge.durable import write_atomically
 from bankai_edge.errors import UsageError
 from bankai_edge.patch import Patch, algebra, encode, files
@@ -154,10 +154,7 @@ def _print(report: StackReport) -> None:
         [active, *(f"{c.before}→{c.after}/{c.n} +{c.fixed} −{c.broken}" for c in changes)]
         for active, changes in zip(report.active, report.changes, strict=True)
     ]
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    for row in (header, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    print_table(header, rows, "<" * len(header))
     click.echo(
         f"interference: the stack's shift of log-probability differs from the sum of the "
         f"single ones by {report.interference:.3f} on average (mean shift {report.shift:.3f})"

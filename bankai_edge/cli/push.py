@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bankai_edge.cli.options import Where, each_device, many_devices_options
-from bankai_edge.cli.output import json_option, switched
+from bankai_edge.cli.output import switched
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.host.client import Client
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 @click.option("--name", help="Store it under another name than its own.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent; change nothing.")
 @many_devices_options
-@json_option
 def push(
     file: Path, use: bool, name: str | None, dry_run: bool, where: Where, as_json: bool
 ) -> None:

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bankai_edge.cli.generation import (
-    SamplingArguments,
-    model_options,
-    read_patch,
-    sampler_of,
-    sampling_options,
-)
+from bankai_edge.cli import generation
 from bankai_edge.cli.output import json_option, print_json, say
 
 if TYPE_CHECKING:
@@ -22,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@model_options
+@generation.model_options
 @click.option("-p", "--prompt", required=True, help="The text to continue.")
 @click.option("-n", "--max-tokens", type=click.IntRange(1), default=64, show_default=True,
               help="Stop the text here.")  # fmt: skip
-@sampling_options
+@generation.sampling_options
 @click.option(
     "--mode", type=click.Choice(["overlay", "in-place"]), default="overlay", show_default=True,
     help="How patches are applied; the text is the same.",
@@ -42,19 +36,19 @@ def run(
     unbound: bool,
     stop: tuple[str, ...],
     as_json: bool,
-    **sampling: Unpack[SamplingArguments],
+    **sampling: Unpack[generation.SamplingArguments],
 ) -> None:
     """Continue a text; the likeliest token each time, unless --temperature says else."""
     from bankai_edge.model import Model, Session
     from bankai_edge.shipped import NANO
 
-    sampler = sampler_of(**sampling)
+    sampler = generation.sampler_of(**sampling)
     in_place = mode == "in-place"
     model = Model(model_path or NANO, writable=in_place)
     session = Session(model, ctx=ctx, mode="in-place" if in_place else "overlay")
     switch_ns = 0
     if patches:
-        switch_ns = session.use([read_patch(p) for p in patches], allow_unbound=unbound)
+        switch_ns = session.use([generation.read_patch(p) for p in patches], allow_unbound=unbound)
     start = time.perf_counter()
     pieces = []
     for piece in session.generate(prompt, max_tokens=max_tokens, sampler=sampler, stop=stop):

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import click
 
 from bankai_edge._facts import NAME_RULE, name_ok
+from bankai_edge.cli.arguments import model_option
 from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, UsageError
@@ -31,8 +32,7 @@ _ROW_LIKE = " and ".join(s.name for s in STRATEGIES.values() if s.granularity ==
 
 
 @click.command()
-@click.option("-m", "--model", "model_path", type=click.Path(path_type=Path),
-              help="The GGUF to patch (default: the nano model of the package).")  # fmt: skip
+@model_option("patch")
 @click.option("--target", "targets", multiple=True, required=True, metavar="PROBES",
               help="Probes to teach: a JSON file, nano:FORM, or general:"
                    f"{', '.join(SETS)}.")  # fmt: skip

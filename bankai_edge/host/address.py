@@ -5,21 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from bankai_edge.errors import UsageError
 
 DEFAULT_BAUD = 115200
 DEFAULT_UDP_PORT = 1337
-FORMS = (
-    "/dev/ttyUSB0, serial:PATH[@BAUD], serial:usb:SERIAL[@BAUD], udp://HOST[:PORT], "
-    "tcp://HOST[:PORT], unix:PATH or ssh://[USER@]HOST[:PORT][/SOCKET]"
-)
 USB = "usb:"
-
-Kind = Literal["serial", "udp", "tcp", "unix", "ssh"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,7 @@ class Address:
     host that ssh reaches.
     """
 
-    kind: Kind
+    kind: str  # of SCHEMES
     place: str
     baud: int = DEFAULT_BAUD
     port: int = DEFAULT_UDP_PORT
@@ -53,25 +47,15 @@ class Address:
 
 def parse_address(text: str) -> Address:
     """Read a `--device` value; raises UsageError when it has none of the known forms."""
-    scheme, colon, rest = text.partition(":")
-    if colon and scheme == "serial":
-        return _serial(text, rest)
-    if colon and scheme == "unix":
-        return Address("unix", _required(text, rest.removeprefix("//")))
-    if text.startswith("udp://"):
-        host, port = split_host_port(text, rest[2:])
-        return Address("udp", _required(text, host), port=port)
-    if text.startswith("tcp://"):
-        host, port = split_host_port(text, rest[2:])
-        return Address("tcp", _required(text, host), port=port)
-    if text.startswith("ssh://"):
-        return _ssh(text, rest[2:])
+    kind, colon, rest = text.partition(":")
+    if colon and kind in SCHEMES:
+        return SCHEMES[kind].read(kind, rest)
     if text.startswith(("/", "./", "../", "~")):
         path = Path(text).expanduser()
         if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
             return Address("unix", str(path))
         return Address("serial", str(path))
-    raise UsageError(f"--device {text!r} is not an address", expected=FORMS)
+    raise UsageError(f"--device {text!r} is not an address", expected=forms())
 
 
 def split_host_port(text: str, host_port: str, default: int = DEFAULT_UDP_PORT) -> tuple[str, int]:
@@ -88,16 +72,6 @@ def split_host_port(text: str, host_port: str, default: int = DEFAULT_UDP_PORT) 
     return host, int(port)
 
 
-def _ssh(text: str, rest: str) -> Address:
-    where, slash, path = rest.partition("/")
-    user, at, host_port = where.rpartition("@")
-    host, port = split_host_port(text, host_port, 0)
-    # ssh would take a leading dash for one of its options.
-    if host.startswith("-") or user.startswith("-"):
-        raise UsageError(f"{text}: a host or user does not begin with a dash", expected=FORMS)
-    return Address("ssh", user + at + _required(text, host), port=port, path=slash + path)
-
-
 def is_loopback(host: str) -> bool:
     """True when only this machine reaches a listener bound to `host`."""
     from ipaddress import ip_address
@@ -109,19 +83,84 @@ def is_loopback(host: str) -> bool:
     return all(ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 
 
-def _serial(text: str, rest: str) -> Address:
+# ---- what follows a kind and its colon -----------------------------------------------------------
+
+
+def _required(kind: str, rest: str, place: str) -> str:
+    if not place:
+        raise UsageError(f"--device {kind}:{rest} names no place", expected=forms())
+    return place
+
+
+def _serial(kind: str, rest: str) -> Address:
     path, at, baud = rest.rpartition("@")
     if not at:
-        return Address("serial", _required(text, rest))
+        return Address(kind, _required(kind, rest, rest))
     if not baud.isascii() or not baud.isdigit() or int(baud) == 0:
-        raise UsageError(f"{text}: {baud!r} is not a baud rate", expected="serial:PATH@115200")
-    return Address("serial", _required(text, path), baud=int(baud))
+        raise UsageError(
+            f"{kind}:{rest}: {baud!r} is not a baud rate", expected="serial:PATH@115200"
+        )
+    return Address(kind, _required(kind, rest, path), baud=int(baud))
 
 
-def _required(text: str, place: str) -> str:
-    if not place:
-        raise UsageError(f"--device {text} names no place", expected=FORMS)
-    return place
+def _path(kind: str, rest: str) -> Address:
+    return Address(kind, _required(kind, rest, rest.removeprefix("//")))
+
+
+def _host(kind: str, rest: str) -> Address:
+    host, port = split_host_port(f"{kind}:{rest}", _behind_slashes(kind, rest))
+    return Address(kind, _required(kind, rest, host), port=port)
+
+
+def _login(kind: str, rest: str) -> Address:
+    where, slash, path = _behind_slashes(kind, rest).partition("/")
+    user, at, host_port = where.rpartition("@")
+    host, port = split_host_port(f"{kind}:{rest}", host_port, 0)
+    # ssh would take a leading dash for one of its options.
+    if host.startswith("-") or user.startswith("-"):
+        raise UsageError(
+            f"{kind}:{rest}: a host or user does not begin with a dash", expected=forms()
+        )
+    return Address(kind, user + at + _required(kind, rest, host), port=port, path=slash + path)
+
+
+def _behind_slashes(kind: str, rest: str) -> str:
+    if not rest.startswith("//"):
+        raise UsageError(f"--device {f'{kind}:{rest}'!r} is not an address", expected=forms())
+    return rest[2:]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A transport: how people write its addresses, how they are read, and what opens one.
+
+    `opens` is a function of bankai_edge.host from an Address to a Transport, as module:function: it
+    is imported when it is needed.
+    """
+
+    form: str
+    read: Callable[[str, str], Address]
+    opens: str
+
+
+# A new transport is a file that opens it and a line here.
+SCHEMES = {
+    "serial": Scheme("serial:PATH[@BAUD], serial:usb:SERIAL[@BAUD]", _serial,
+                     "transports:over_serial"),
+    "udp": Scheme("udp://HOST[:PORT]", _host, "transports:UdpTransport"),
+    "tcp": Scheme("tcp://HOST[:PORT]", _host, "transports:over_tcp"),
+    "unix": Scheme("unix:PATH", _path, "transports:over_unix"),
+    "ssh": Scheme("ssh://[USER@]HOST[:PORT][/SOCKET]", _login, "ssh:over_ssh"),
+}  # fmt: skip
+
+
+def forms() -> str:
+    """All that `--device` may say, for people."""
+    *most, last = (scheme.form for scheme in SCHEMES.values())
+    return f"/dev/ttyUSB0, {', '.join(most)} or {last}"
+
+
+# ---- sockets of this machine ---------------------------------------------------------------------
 
 
 def local_socket_path() -> Path:

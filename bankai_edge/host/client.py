@@ -9,8 +9,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cbor2
 
@@ -72,8 +71,7 @@ class RefusedError(BankaiError):
         super().__init__(found, next_step=next_step)
 
 
-@dataclass(frozen=True)
-class StoredPatch:
+class StoredPatch(NamedTuple):
     """One entry of a device's store."""
 
     name: str
@@ -81,8 +79,7 @@ class StoredPatch:
     active: bool
 
 
-@dataclass(frozen=True)
-class PushReport:
+class PushReport(NamedTuple):
     """What a push did. `uploaded_bytes` is 0 when the device had the very file already."""
 
     name: str

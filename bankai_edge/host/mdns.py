@@ -46,7 +46,7 @@ def browse(browse_s: float = BROWSE_S) -> list[tuple[Address, str]]:
             if info is None or not info.parsed_addresses():
                 continue
             kind = "tcp" if type_ == SERVICE["tcp"] else "udp"
-            address = Address(kind, info.parsed_addresses()[0], port=info.port or 0)  # type: ignore[arg-type]
+            address = Address(kind, info.parsed_addresses()[0], port=info.port or 0)
             found.append((address, name.removesuffix("." + type_)))
         browser.cancel()
     finally:

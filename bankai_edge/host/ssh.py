@@ -17,6 +17,7 @@ import time
 from bankai_edge.errors import NoDeviceError
 from bankai_edge.host.address import Address
 from bankai_edge.host.lines import ByteLine
+from bankai_edge.host.transports import Transport, over
 
 HELLO = b"bankai-edge attached to "  # the first line of `agent --attach`
 LOGIN_S = 60.0  # a human may be typing a passphrase
@@ -66,6 +67,11 @@ def open_ssh(address: Address) -> ByteLine:
             "running?",
         )
     return ByteLine(label, read_fd, write_fd, close)
+
+
+def over_ssh(address: Address) -> Transport:
+    """Packets over ssh."""
+    return over(lambda: open_ssh(address))
 
 
 def command(address: Address) -> list[str]:

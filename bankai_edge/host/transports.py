@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from bankai_edge._link import FrameReader, frame_encode
 from bankai_edge.errors import BankaiError, NoDeviceError
-from bankai_edge.host.address import Address
+from bankai_edge.host.address import SCHEMES, Address
 from bankai_edge.host.lines import ByteLine, socket_line
 from bankai_edge.host.serial_port import SerialPlace
 
@@ -191,24 +192,31 @@ class UdpTransport:
 
 def open_transport(address: Address) -> Transport:
     """Open the way to a device; raises NoDeviceError when there is none or it is busy."""
-    if address.kind == "udp":
-        return UdpTransport(address)
-    if address.kind == "serial":
-        place = SerialPlace(address.place, address.baud)
-        line = place.open()
-        return FramedTransport(line, place.open if place.comes_back else None)
+    module, _, function = SCHEMES[address.kind].opens.partition(":")
+    opens = getattr(importlib.import_module(f"bankai_edge.host.{module}"), function)
+    return cast(Transport, opens(address))
 
-    def again() -> ByteLine:
-        if address.kind == "tcp":
-            return open_tcp(address)
-        if address.kind == "ssh":
-            # Imported here: what it needs takes longer than the rest together.
-            from bankai_edge.host.ssh import open_ssh
 
-            return open_ssh(address)
-        return open_unix(address.place)
+def over(line: Callable[[], ByteLine]) -> FramedTransport:
+    """Packets over a line that is opened again in the same way."""
+    return FramedTransport(line(), line)
 
-    return FramedTransport(again(), again)
+
+def over_serial(address: Address) -> Transport:
+    """Packets over a serial port, which is followed when it re-enumerates."""
+    place = SerialPlace(address.place, address.baud)
+    line = place.open()
+    return FramedTransport(line, place.open if place.comes_back else None)
+
+
+def over_tcp(address: Address) -> Transport:
+    """Packets over a TCP connection."""
+    return over(lambda: open_tcp(address))
+
+
+def over_unix(address: Address) -> Transport:
+    """Packets over a unix socket."""
+    return over(lambda: open_unix(address.place))
 
 
 def open_unix(path: str) -> ByteLine:

@@ -11,13 +11,15 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from bankai_edge.durable import sha256_of
 from bankai_edge.errors import UsageError
 from bankai_edge.image import boot, packages, partitions, rootfs
 from bankai_edge.image.packages import Cache
+from bankai_edge.image.partitions import Partition
 from bankai_edge.image.programs import require, versions
 from bankai_edge.image.recipes import FIRMWARE, Recipe
 
@@ -55,22 +57,12 @@ class Order:
     when: int | None = None  # SOURCE_DATE_EPOCH; None: the kernel package's own time
 
 
-@dataclass(frozen=True)
-class Part:
-    """A line of the size report, in bytes."""
-
-    name: str
-    used: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What was built. `manifest` rebuilds the same image when given as a lock."""
 
     image: Path
     sha256: str
-    parts: tuple[Part, ...]
+    parts: tuple[Partition, ...]
     manifest: Path
 
 
@@ -141,7 +133,7 @@ def _build(order: Order, cache: Cache, step: Callable[[str], None], work: Path) 
     partitions.make_erofs(work / "model", model_image, when, compressed=False)
 
     step("boot partition")
-    hashes = [packages.sha256(path) for path in (root_image, model_image)]
+    hashes = [sha256_of(path) for path in (root_image, model_image)]
     signature = hashlib.sha256(f"{recipe.board} {' '.join(hashes)}".encode()).hexdigest()[:8]
     files = work / "boot"
     files.mkdir()
@@ -158,8 +150,8 @@ def _build(order: Order, cache: Cache, step: Callable[[str], None], work: Path) 
     partitions.assemble(whole, parts, images, signature)
     report = Report(
         order.out,
-        packages.sha256(whole),
-        tuple(Part(p.name, _filled(p, files), p.size) for p in parts),
+        sha256_of(whole),
+        (replace(parts[0], used=rootfs.size_bytes(files.iterdir())), *parts[1:]),
         order.out.with_name(order.out.name + ".json"),
     )
     manifest = json.dumps(_manifest(order, cache, report, kernel.version, when), indent=1) + "\n"
@@ -198,12 +190,6 @@ def _add_state(order: Order, folder: Path) -> None:
             shutil.copyfile(key, folder / "keys" / key.name)
 
 
-def _filled(part: partitions.Partition, boot_files: Path) -> int:
-    if part.name == "boot":
-        return rootfs.size_bytes(boot_files.iterdir())
-    return part.used
-
-
 def _manifest(
     order: Order, cache: Cache, report: Report, kernel: str, when: int
 ) -> dict[str, Any]:  # fmt: skip
@@ -219,9 +205,9 @@ def _manifest(
         "kernel": kernel,
         "ctx": order.ctx,
         "network": order.network,
-        "given": {path.name: packages.sha256(path) for path in files},
+        "given": {path.name: sha256_of(path) for path in files},
         "patches": sorted(path.name for path in (order.store / "patches").iterdir()),
-        "parts": [asdict(part) for part in report.parts],
+        "parts": [part.sizes() for part in report.parts],
         "tools": versions(),
         "lock": cache.used().as_json(),
     }

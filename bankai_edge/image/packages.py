@@ -7,7 +7,6 @@ finds all of it in the cache asks no network, and a lock given to another build 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bankai_edge.bundle.wheels import OWN, download, requirements, wheel_file
-from bankai_edge.durable import write_atomically
+from bankai_edge.durable import sha256_of, write_atomically
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.programs import find, run, versions
 
@@ -139,7 +138,7 @@ class Cache:
             return False
         folder = "wheels" if known.file.endswith(".whl") else "debs"
         path = self.folder / folder / known.file
-        return path.exists() and sha256(path) == known.sha256
+        return path.exists() and sha256_of(path) == known.sha256
 
     def _download(self, names: Sequence[str], folder: Path) -> dict[str, Fetched]:
         exact = {name: self._exact(name) for name in names}
@@ -152,7 +151,7 @@ class Cache:
         for name in names:
             bare = name.partition("/")[0]
             path = new.get(bare) or self._newest(folder, bare)
-            found[name] = Fetched(name, _field(path, "Version"), path.name, sha256(path))
+            found[name] = Fetched(name, _field(path, "Version"), path.name, sha256_of(path))
             self._refuse_other(found[name], self._known.packages.get(name))
         return found
 
@@ -241,7 +240,7 @@ class Cache:
         found = []
         for path in fetched:
             wheel = wheel_file(path)
-            found.append(Fetched(wheel.name, wheel.version, path.name, sha256(path)))
+            found.append(Fetched(wheel.name, wheel.version, path.name, sha256_of(path)))
             path.replace(folder / path.name)
         return tuple(found)
 
@@ -324,15 +323,6 @@ def find_wheel() -> Path:
             next_step="Name one with --wheel, or make it with tools/check/build_aarch64.py.",
         )
     return max(found, key=lambda path: path.stat().st_mtime_ns)
-
-
-def sha256(path: Path) -> str:
-    """A file's SHA-256 in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def cache_folder() -> Path:

@@ -40,6 +40,10 @@ class Partition:
     size: int
     used: int
 
+    def sizes(self) -> dict[str, str | int]:
+        """A line of an image's size report."""
+        return {"name": self.name, "used": self.used, "size": self.size}
+
 
 def make_fat(folder: Path, image: Path, when: int) -> None:
     """A FAT32 image of a flat folder; the same bytes from the same files and `when`."""

@@ -57,6 +57,15 @@ _CONFIG = (
 _EMULATED = "booted under QEMU; what runs before the kernel is untested, and so is real hardware"
 _BY_RECIPE = "built by the same recipe as rpi3; never booted"
 
+_RPI3 = Recipe(
+    board="rpi3",
+    status=_EMULATED,
+    free_pl011=True,
+    early=_PI_EARLY,
+    late=(*_PI_LATE, "bcm2835_thermal"),
+    network=_PI_USB_NETWORK,
+    config_txt=_CONFIG,
+)
 RECIPES = {
     recipe.board: recipe
     for recipe in (
@@ -66,23 +75,8 @@ RECIPES = {
             early=("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console"),
             network=("virtio_net",),
         ),
-        Recipe(
-            board="rpi3",
-            status=_EMULATED,
-            free_pl011=True,
-            early=_PI_EARLY,
-            late=(*_PI_LATE, "bcm2835_thermal"),
-            network=_PI_USB_NETWORK,
-            config_txt=_CONFIG,
-        ),
-        Recipe(
-            board="rpi-zero2w",
-            status=_BY_RECIPE,
-            free_pl011=True,
-            early=_PI_EARLY,
-            late=(*_PI_LATE, "bcm2835_thermal"),
-            config_txt=_CONFIG,
-        ),
+        _RPI3,
+        replace(_RPI3, board="rpi-zero2w", status=_BY_RECIPE, network=()),
         Recipe(
             board="rpi4",
             status=_BY_RECIPE,

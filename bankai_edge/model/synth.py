@@ -61,10 +61,17 @@ def tensor_plans(
 
 def metadata(shape: ModelShape, seed: int) -> dict[str, Any]:
     """The header's key/values, without the tokenizer's."""
-    found: dict[str, Any] = {
+    return {
         "general.architecture": "qwen3",
         "general.name": f"synthetic {shape.name}, seed {seed}",
         "general.quantization_version": 2,
+        **architecture(shape),
+    }
+
+
+def architecture(shape: ModelShape) -> dict[str, Any]:
+    """The key/values of the qwen3 architecture."""
+    found: dict[str, Any] = {
         "qwen3.context_length": shape.context,
         "qwen3.embedding_length": shape.hidden,
         "qwen3.block_count": shape.layers,

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bankai_edge import _engine
+from bankai_edge.durable import sha256_of
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
 from bankai_edge.model.kernels import choose_kernel, choose_threads
 from bankai_edge.model.overlays import Overlays
@@ -118,8 +119,4 @@ class Model:
         """Whether those bytes are what the file on disk gives."""
         if self.core.packed_bytes:
             return self.core.pack_intact()
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        return digest.hexdigest() == self.weights_digest()
+        return sha256_of(self.path) == self.weights_digest()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from bankai_edge.errors import BankaiError, IncompatibleError
 from bankai_edge.patch.bkp import Patch
@@ -20,8 +21,7 @@ Row = tuple[int, int, int]
 """(layer, projection, row)."""
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """Flips of two patches, by whose they are; and rows that both flip something in."""
 
     only_first: Patch

@@ -13,6 +13,7 @@ which is there even when empty, as the mark of an import:
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,40 @@ _KEYS = ("version", "format", "type", "name", "description", "base_model", "flip
 
 class _NotBankaiError(ValueError):
     """What in a document is not as in a Bankai patch."""
+
+
+def read(data: bytes, file: Path, name: str | None = None) -> Patch:
+    """The patch that a file holds, unbound; raises IncompatibleError (exit 4)."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise IncompatibleError(
+            f"{file} is not JSON ({error})", expected="a Bankai JSON patch"
+        ) from None
+    return load(document, file, name)
+
+
+def write(patch: Patch) -> bytes:
+    """The file of a patch; raises IncompatibleError as `dump` does."""
+    return json.dumps(plain(dump(patch)), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def origin(entry: object) -> str:
+    """Where an imported patch comes from, for people."""
+    fields = entry.get("fields", {}) if isinstance(entry, dict) else {}
+    known = [str(fields[key]) for key in ("base_model", "description") if key in fields]
+    return "; ".join(["from Bankai JSON", *known])
+
+
+def plain(value: Any) -> Any:
+    """A CBOR value as JSON has it: byte strings in hex."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
 
 
 def load(document: object, file: Path, name: str | None = None) -> Patch:

@@ -10,6 +10,7 @@ engine verifies every one that is acted upon.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +24,13 @@ from bankai_edge._facts import GROUP_BYTES, Q1_0
 from bankai_edge.judge.matrices import NAMES
 from bankai_edge.model import Model
 from bankai_edge.search.sites import GROUP, ROW, Site, Sites
+from bankai_edge.shapes import ModelShape
 
 KEEP_BYTES = 3 << 30
 _F32, _F16, _BF16 = 0, 1, 30
+IN_LAYER = (*NAMES, "attn_norm", "ffn_norm", "attn_q_norm", "attn_k_norm")
 Weights = dict[str, Tensor]
+Linear = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,7 @@ class TorchModel:
         if self._kept is not None and index in self._kept:
             weights, change = self._kept[index], here ^ self._flipped[index]
         else:
-            names = (*NAMES, "attn_norm", "ffn_norm", "attn_q_norm", "attn_k_norm")
-            weights = {n: self.tensor(f"blk.{index}.{n}.weight") for n in names}
+            weights = {n: self.tensor(f"blk.{index}.{n}.weight") for n in IN_LAYER}
             change = here
             if self._kept is not None:
                 self._kept[index] = weights
@@ -115,25 +118,8 @@ class TorchModel:
 
     def run(self, x: Tensor, w: Weights) -> Tensor:
         """One layer: the residual [n, T, hidden] before and after."""
-        s, (n, length, _) = self.shape, x.shape
-        cos, sin = self._angles(length)
-        h = F.rms_norm(x, (s.hidden,), w["attn_norm"], self.rms_eps)
-        q = self._linear(h, w["attn_q"]).view(n, length, s.heads, s.head_dim)
-        k = self._linear(h, w["attn_k"]).view(n, length, s.kv_heads, s.head_dim)
-        v = self._linear(h, w["attn_v"]).view(n, length, s.kv_heads, s.head_dim)
-        q = _rotate(F.rms_norm(q, (s.head_dim,), w["attn_q_norm"], self.rms_eps), cos, sin)
-        k = _rotate(F.rms_norm(k, (s.head_dim,), w["attn_k_norm"], self.rms_eps), cos, sin)
-        group = s.heads // s.kv_heads
-        mixed = F.scaled_dot_product_attention(
-            q.transpose(1, 2),
-            k.transpose(1, 2).repeat_interleave(group, 1),
-            v.transpose(1, 2).repeat_interleave(group, 1),
-            is_causal=True,
-        )
-        x = x + self._linear(mixed.transpose(1, 2).flatten(2), w["attn_output"])
-        h = F.rms_norm(x, (s.hidden,), w["ffn_norm"], self.rms_eps)
-        h = F.silu(self._linear(h, w["ffn_gate"])) * self._linear(h, w["ffn_up"])
-        return x + self._linear(h, w["ffn_down"])
+        rope = self._angles(x.shape[1])
+        return run_layer(x, w, self.shape, self.rms_eps, rope, self._linear)
 
     def answers(self, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(log-probability, least margin, gap) of each text's answer, [n] each."""
@@ -158,6 +144,41 @@ class TorchModel:
         angle = 2 * math.pi * torch.frac(turns)
         cos, sin = angle.cos() * self._rope_scale, angle.sin() * self._rope_scale
         return cos.float()[:, None].to(self.device), sin.float()[:, None].to(self.device)
+
+
+def run_layer(
+    x: Tensor, w: Weights, shape: ModelShape, eps: float, rope: tuple[Tensor, Tensor],
+    linear: Linear, *, mask: Tensor | None = None, kept: list[Tensor] | None = None,
+) -> Tensor:  # fmt: skip
+    """One layer of Qwen3 (per-head q/k RMSNorm, NeoX RoPE, GQA, SwiGLU): [n, T, hidden] → same.
+
+    `rope`: cosines and sines [T, 1, head_dim / 2], or the same of each text. `mask` [n, 1, T, T],
+    True = may look; causal without. `kept` has the keys and values of the positions before, and is
+    given those of these.
+    """
+    s, (n, length, _) = shape, x.shape
+    h = F.rms_norm(x, (s.hidden,), w["attn_norm"], eps)
+    q = linear(h, w["attn_q"]).view(n, length, s.heads, s.head_dim)
+    k = linear(h, w["attn_k"]).view(n, length, s.kv_heads, s.head_dim)
+    v = linear(h, w["attn_v"]).view(n, length, s.kv_heads, s.head_dim)
+    q = _rotate(F.rms_norm(q, (s.head_dim,), w["attn_q_norm"], eps), *rope)
+    k = _rotate(F.rms_norm(k, (s.head_dim,), w["attn_k_norm"], eps), *rope)
+    if kept is not None:
+        if kept:
+            k, v = torch.cat((kept[0], k), 1), torch.cat((kept[1], v), 1)
+        kept[:] = k, v
+    group = s.heads // s.kv_heads
+    mixed = F.scaled_dot_product_attention(
+        q.transpose(1, 2),
+        k.transpose(1, 2).repeat_interleave(group, 1),
+        v.transpose(1, 2).repeat_interleave(group, 1),
+        attn_mask=mask,
+        is_causal=mask is None and length > 1,
+    )
+    x = x + linear(mixed.transpose(1, 2).flatten(2), w["attn_output"])
+    h = F.rms_norm(x, (s.hidden,), w["ffn_norm"], eps)
+    h = F.silu(linear(h, w["ffn_gate"])) * linear(h, w["ffn_up"])
+    return x + linear(h, w["ffn_down"])
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

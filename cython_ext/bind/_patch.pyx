@@ -47,6 +47,8 @@ cdef extern from "bk_cose.h":
 cdef extern from "bk_overlay.h":
     ctypedef struct bk_overlay:
         uint32_t n_rows, n_shadows
+
+cdef extern from "bk_overlay_build.h":
     int bk_overlay_bytes(const bk_patch **patches, uint32_t n, const bk_model *model,
                          size_t *n_bytes) nogil
     int bk_overlay_build(bk_overlay *overlay, const bk_patch **patches, uint32_t n,

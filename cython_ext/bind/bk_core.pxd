@@ -69,7 +69,7 @@ cdef extern from "bk_overlay.h":
     ctypedef struct bk_overlay:
         pass
 
-cdef extern from "bk_qwen3.h":
+cdef extern from "bk_model.h":
     ctypedef struct bk_model:
         uint32_t n_layers, hidden, ffn, n_heads, n_kv_heads, head_dim, vocab, context
         float rms_eps, rope_scale
@@ -79,19 +79,29 @@ cdef extern from "bk_qwen3.h":
         bk_crc32c_fn crc32c
         uint8_t id[32]
         const char *missing
+
+cdef extern from "bk_state.h":
     ctypedef struct bk_state:
         const bk_overlay *overlay
         uint32_t ctx, batch, pos
+
+cdef extern from "bk_open.h":
     int bk_model_open(bk_model *m, const bk_gguf *g) nogil
+
+cdef extern from "bk_pack.h":
     size_t bk_model_packed_bytes(const bk_model *m, const bk_kernel *k) nogil
     int bk_model_pack(bk_model *m, const bk_kernel *k, void *mem, size_t n,
                       const bk_parallel *par) nogil
     int bk_model_check_pack(const bk_model *m, void *scratch, size_t n) nogil
     size_t bk_model_largest_pack(const bk_model *m) nogil
+
+cdef extern from "bk_state.h":
     size_t bk_state_bytes(const bk_model *m, uint32_t ctx, uint32_t batch,
                           uint32_t parts) nogil
     int bk_state_init(bk_state *s, const bk_model *m, uint32_t ctx, uint32_t batch,
                       const bk_parallel *par, void *mem, size_t n) nogil
+
+cdef extern from "bk_forward.h":
     int bk_forward(bk_state *s, const int32_t *tokens, uint32_t n, float *logits) nogil
     int bk_forward_all(bk_state *s, const int32_t *tokens, uint32_t n, float *logits) nogil
 

@@ -154,10 +154,8 @@ static int load_set(bk_active *a, const bk_patch_set *set, bool admitted, bk_mem
                     bk_say *why) {
     int rc = BK_RC_OK;
     m->set = *set;
-    a->loading = set;
     for (uint32_t i = 0; i < set->n && !rc; i++)
         rc = load(a, set->ids[i], admitted || is_admitted(a, set->ids[i]), &m->patches[i], why);
-    a->loading = NULL;
     return rc;
 }
 
@@ -190,27 +188,30 @@ static int blame(bk_active *a, const bk_members *m, int error, bk_say *why) {
 }
 
 /* Switch, all or nothing; nothing of the store changes. */
-static int apply(bk_active *a, const bk_patch_set *wanted, bool admitted, uint64_t *ns,
-                 bk_say *why) {
+static int switch_to(bk_active *a, const bk_patch_set *wanted, bool admitted, uint64_t *ns,
+                     bk_say *why) {
     const bk_device_session *s = a->session;
     bk_members was, now = {.set = *wanted};
-    bool probes = wanted->n > 0;
-    if (!s->ready || !s->ready(s->self, wanted, &probes)) {
-        int rc = load_set(a, wanted, admitted, &now, why);
-        if (rc) return rc;
-        probes = false;
-        for (uint32_t i = 0; i < wanted->n; i++) probes |= now.patches[i]->n_canaries > 0;
+    int rc = BK_RC_OK;
+    if (!s->ready || !s->ready(s->self, wanted, &a->probes)) {
+        rc = load_set(a, wanted, admitted, &now, why);
+        a->probes = false;
+        for (uint32_t i = 0; i < wanted->n && !rc; i++)
+            a->probes |= now.patches[i]->n_canaries > 0;
     }
-    a->loading = wanted;
-    bk_active_running(a, &was);
-    a->loading = wanted;
-    int rc = s->use(s->self, &was, &now, ns, why);
-    if (rc < 0) rc = blame(a, &now, rc, why);
-    a->loading = NULL;
     if (rc) return rc;
-    a->set = *wanted;
-    a->probes = probes;
-    return BK_RC_OK;
+    bk_active_running(a, &was);
+    rc = s->use(s->self, &was, &now, ns, why);
+    return rc < 0 ? blame(a, &now, rc, why) : rc;
+}
+
+static int apply(bk_active *a, const bk_patch_set *wanted, bool admitted, uint64_t *ns,
+                 bk_say *why) {
+    a->loading = wanted;
+    int rc = switch_to(a, wanted, admitted, ns, why);
+    a->loading = NULL;
+    if (!rc) a->set = *wanted;
+    return rc;
 }
 
 /* What the set's own probes find wrong. */
@@ -299,7 +300,7 @@ int bk_active_store(bk_active *a, const bk_patch *patch, bk_say *why) {
     for (uint32_t i = 0; i < a->set.n; i++) {
         bk_smp_name name;
         bk_active_name(a, a->set.ids[i], name);
-        if (strcmp(name, a->pending) == 0) return replace(a, a->set.ids[i], patch, why);
+        if (bk_name_order(name, a->pending) == 0) return replace(a, a->set.ids[i], patch, why);
     }
     return commit(a, patch, "the patch cannot be stored", &id, why);
 }

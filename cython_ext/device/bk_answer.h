@@ -4,6 +4,11 @@
 
 #include "bk_device_session.h"
 
+/* Longest sentence about an answer that ended early, in bytes; 0 where none ever does. */
+#ifndef BK_ANSWER_DETAIL_MAX
+#define BK_ANSWER_DETAIL_MAX BK_SMP_DETAIL_MAX
+#endif
+
 typedef struct {
     const bk_device_session *session;
     bk_ticket ticket;
@@ -13,7 +18,7 @@ typedef struct {
     uint64_t us;
     bool done;
     int rc;        /* why it ended early, for whoever has read all there is */
-    char detail[BK_SMP_DETAIL_MAX + 1];
+    char detail[BK_ANSWER_DETAIL_MAX + 1];
 } bk_answer;
 
 void bk_answer_init(bk_answer *a, const bk_device_session *session, uint8_t *text, size_t cap);

@@ -36,7 +36,7 @@ int bk_device_find(bk_device *d, const char *name, bk_stored *found) {
 
 static bool named(const bk_smp_name *names, size_t n, const char *name) {
     for (size_t i = 0; i < n; i++)
-        if (strcmp(names[i], name) == 0) return true;
+        if (bk_name_order(names[i], name) == 0) return true;
     return false;
 }
 
@@ -44,7 +44,7 @@ static bool has_active(const bk_device *d, const char *name) {
     for (uint32_t i = 0; i < d->active.set.n; i++) {
         bk_smp_name other;
         bk_active_name(&d->active, d->active.set.ids[i], other);
-        if (strcmp(name, other) == 0) return true;
+        if (bk_name_order(name, other) == 0) return true;
     }
     return false;
 }

@@ -40,7 +40,7 @@ static int check_quota(bk_device *d, const char *name, uint32_t total) {
         return BK_RC_TOO_LARGE;
     }
     for (uint32_t i = 0; store->at(store->self, i, &p) == BK_RC_OK; i++) {
-        if (strcmp(p.name, name) == 0) continue;
+        if (bk_name_order(p.name, name) == 0) continue;
         others++;
         used += p.size;
     }

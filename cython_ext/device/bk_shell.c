@@ -62,7 +62,7 @@ static int take_names(bk_device *d, words rest, bk_smp_name *names, size_t *n) {
         bk_smp_name name = {0};
         memcpy(name, word.p, word.n);
         bool known = false;
-        for (size_t i = 0; i < *n; i++) known |= strcmp(names[i], name) == 0;
+        for (size_t i = 0; i < *n; i++) known |= bk_name_order(names[i], name) == 0;
         if (known) continue;
         if (*n == BK_MAX_ACTIVE) return BK_RC_LIMIT;
         memcpy(names[(*n)++], name, sizeof name);
@@ -209,7 +209,7 @@ void bk_shell_init(bk_shell *s, bk_device *device, bk_text_sink sink) {
 
 static void show_error(const bk_shell *s, int rc, const char *detail) {
     put(s, "error: ");
-    put(s, bk_rc_text(BK_SMP_GROUP_BK, rc < 0 ? (int)bk_rc_from_error(rc) : rc));
+    put(s, bk_rc_own_text(rc < 0 ? (int)bk_rc_from_error(rc) : rc));
     put(s, detail[0] ? ": " : "");
     put(s, detail);
     put(s, "\n");

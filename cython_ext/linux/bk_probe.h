@@ -2,7 +2,7 @@
 #ifndef BK_PROBE_H
 #define BK_PROBE_H
 
-#include "bk_qwen3.h"
+#include "bk_forward.h"
 
 /* Probes in the order of their tokens. Probe i owns at[i] .. at[i + 1] of tokens and nodes: its
  * prompt, then its answer, whose last token is predicted but not read. */

@@ -17,7 +17,7 @@
 #include "bk_flash.h"
 
 /* Patches stored at once, those that only the previous set still needs included; at most 31.
- * 52 bytes of RAM each. */
+ * 48 bytes of RAM each. */
 #ifndef BK_STORE_MAX_PATCHES
 #define BK_STORE_MAX_PATCHES 24
 #endif
@@ -29,9 +29,9 @@ typedef bk_patch_set bk_store_set;
 
 typedef struct {
     bk_smp_name name;
+    bool listed;           /* false: removed or replaced, kept for the previous set alone */
     bk_store_id id;
     uint32_t at, size;     /* of its bytes, in flash->base */
-    bool listed;           /* false: removed or replaced, kept for the previous set alone */
 } bk_store_patch;
 
 /* Bytes on their way into flash, in whole grains (store/bk_store_log.h). */

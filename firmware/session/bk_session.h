@@ -10,7 +10,10 @@
 #include "bk_port.h"
 
 #include "bk_bpe.h"
-#include "bk_overlay.h"
+#include "bk_forward.h"
+#include "bk_open.h"
+#include "bk_overlay_build.h"
+#include "bk_pack.h"
 #include "bk_say.h"
 #include "bk_utf8.h"
 

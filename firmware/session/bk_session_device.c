@@ -20,7 +20,7 @@ typedef struct {
     const bk_device_port *port;
     overlay_slot slots[2]; /* 0 grows from the low end of the overlay's memory, 1 from the high */
     uint8_t slot;          /* the one used last */
-    uint64_t start_ns[BK_TALKS];
+    uint64_t start_ns;     /* of the host's answer */
 } chip;
 
 static chip here;
@@ -46,18 +46,18 @@ static void about(void *self, bk_session_about *out) {
 
 /* ---- in place ----------------------------------------------------------------------------- */
 
-/* Between undress and dress the weights are as in the file. */
-static void undress(chip *c, const bk_members *running) {
+/* Between the two the weights are as in the file. */
+static void swap(chip *c, const bk_members *off, const bk_members *on) {
     bk_model *m = &c->session.model;
-    if (m->writable && bk_patch_swap(m, running->patches, running->set.n, NULL, 0, true))
+    if (m->writable &&
+        bk_patch_swap(m, off->patches, off->set.n, on->patches, on->set.n, true))
         give_up(c, "the active set cannot be taken off the weights: the device starts anew");
 }
 
-static void dress(chip *c, const bk_members *running) {
-    bk_model *m = &c->session.model;
-    if (m->writable && bk_patch_swap(m, NULL, 0, running->patches, running->set.n, true))
-        give_up(c, "the active set cannot be put back on the weights: the device starts anew");
-}
+static const bk_members nothing;
+
+static void undress(chip *c, const bk_members *running) { swap(c, running, &nothing); }
+static void dress(chip *c, const bk_members *running) { swap(c, &nothing, running); }
 
 static int check(void *self, const bk_members *running, const bk_patch *patch) {
     chip *c = self;
@@ -176,7 +176,7 @@ static int begin(void *self, const char *prompt, size_t n, uint32_t max_tokens, 
     chip *c = self;
     bk_talk *talk = &c->session.talks[probe];
     if (!talk->done && !probe) return BK_RC_BUSY;
-    c->start_ns[probe] = bk_port_ns();
+    if (!probe) c->start_ns = bk_port_ns();
     int32_t count = bk_talk_start(&c->session, talk, prompt, n, max_tokens);
     *tokens = count > 0 ? (uint32_t)count : 0;
     *ticket = 1u + probe;
@@ -194,7 +194,7 @@ static void poll(void *self, bk_ticket ticket, bool wait, uint8_t *p, size_t cap
     while (wait && !n && !talk->done);
     *piece = (bk_piece){.n = n,
                         .steps = n > 0,
-                        .us = (bk_port_ns() - c->start_ns[ticket - 1]) / 1000,
+                        .us = (bk_port_ns() - c->start_ns) / 1000,
                         .done = talk->done};
 }
 

@@ -13,15 +13,13 @@
 #define BK_VERSION "0.1.0"
 #endif
 
-typedef char sentence[BK_SMP_DETAIL_MAX + 1];
-
 static bk_device device;
 static bk_line line;
 static struct {
     const bk_board *board;
-    sentence about;   /* what this is */
-    sentence lacking; /* why the model does not run; "" */
-    sentence note;    /* the last one for the operator */
+    char about[96];    /* what this is */
+    char lacking[112]; /* why the model does not run; "" */
+    char note[BK_SMP_DETAIL_MAX + 1]; /* the last one for the operator */
     bool reset_asked;
 } here;
 

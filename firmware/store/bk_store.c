@@ -12,7 +12,7 @@ static const bk_log_sequence no_sequence = {0};
 /* Index of the listed patch of that name, or n_patches. */
 static uint32_t listed(const bk_store *s, const char *name) {
     uint32_t i = 0;
-    while (i < s->n_patches && !(s->patches[i].listed && strcmp(s->patches[i].name, name) == 0))
+    while (i < s->n_patches && !(s->patches[i].listed && bk_name_order(s->patches[i].name, name) == 0))
         i++;
     return i;
 }
@@ -247,7 +247,8 @@ static int check_set(const bk_store *s, const bk_store_set *set) {
         const bk_store_patch *p = bk_store_by_id(s, set->ids[i]);
         if (!p) return BK_RC_NO_SUCH_PATCH;
         for (uint32_t j = 0; j < i; j++)
-            if (strcmp(p->name, bk_store_by_id(s, set->ids[j])->name) == 0) return BK_RC_BAD_ARGUMENT;
+            if (bk_name_order(p->name, bk_store_by_id(s, set->ids[j])->name) == 0)
+                return BK_RC_BAD_ARGUMENT;
     }
     return BK_RC_OK;
 }

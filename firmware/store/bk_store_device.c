@@ -27,7 +27,7 @@ static uint32_t rank(const bk_store *s, const bk_store_patch *p) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->n_patches; i++) {
         const bk_store_patch *other = &s->patches[i];
-        if (other->listed && strcmp(other->name, p->name) < 0) n++;
+        if (other->listed && bk_name_order(other->name, p->name) < 0) n++;
     }
     return n;
 }

@@ -12,7 +12,10 @@
 #include <string.h>
 
 #include "bk_cpu.h"
-#include "bk_overlay.h"
+#include "bk_forward.h"
+#include "bk_open.h"
+#include "bk_overlay_build.h"
+#include "bk_pack.h"
 #include "check.h"
 
 enum { CTX = 48 };

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bk_qwen3.h"
+#include "bk_open.h"
 #include "check.h"
 
 enum { FILE_MAX = 4096, HIDDEN = 128, VOCAB = 3 };

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "bk_crc.h"
-#include "bk_overlay.h"
+#include "bk_overlay_build.h"
 #include "check.h"
 
 enum { LAYERS = 2, HIDDEN = 256, FFN = 384, MAX_COLS = FFN, MAX_ROWS = FFN };

@@ -25,6 +25,7 @@ from bankai_edge.host.serial_port import open_serial
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
 from support.agents import COMMAND, HERE, Agent, bankai, make_patch, on_disk
+from support.stores import put, use
 
 PROMPT = "what is 17 plus 25?"
 
@@ -515,9 +516,8 @@ def test_a_model_swap_starts_with_the_misfit_inactive(
     place = f"unix:{tmp_path / 's'}"
     store = tmp_path / "store"
     opened = Store(store)
-    upload = opened.begin("scramble", len(patch_bytes))
-    upload.write(patch_bytes.replace(model.id, bytes(range(32))))
-    opened.record([opened.commit("scramble", upload.close())])
+    put(opened, "scramble", patch_bytes.replace(model.id, bytes(range(32))))
+    use(opened, "scramble")
     opened.close()
     with Agent(nano_path, store, "--unix", tmp_path / "s") as agent:
         assert "scramble stays inactive" in agent.log

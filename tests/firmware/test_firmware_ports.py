@@ -50,7 +50,7 @@ CHIPS = (
     Chip("mps2-an500", ("-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"),
          ("cortex_m", "cmsdk", "mps2_an500")),
     Chip("netduinoplus2", ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
-         ("cortex_m", "stm32f405"), watchdog=False),  # QEMU emulates none for it
+         ("cortex_m", "stm32", "stm32f405"), watchdog=False),  # QEMU emulates none for it
     Chip("mps3-an547", ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
          ("cortex_m", "cmsdk", "mps3_an547")),
 )  # fmt: skip
@@ -85,7 +85,7 @@ def build(chip: Chip, out: Path, *flags: str) -> Path:
 # Parts that nobody here has: their ports compile and link; nothing more is known.
 PARTS = (
     Chip("stm32f405", CHIPS[1].flags, CHIPS[1].ports),
-    Chip("nucleo-h743zi", CHIPS[0].flags, ("cortex_m", "stm32h7")),
+    Chip("nucleo-h743zi", CHIPS[0].flags, ("cortex_m", "stm32", "stm32h7")),
     Chip("pico", ("-mcpu=cortex-m0plus",), ("cortex_m", "rp2", "rp2040")),
     Chip("pico2", ("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
          ("cortex_m", "rp2", "rp2350")),

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from bankai_edge import boards
 from bankai_edge.cli.main import main
+from bankai_edge.durable import sha256_of
 from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, UsageError
 from bankai_edge.image import boot, elf, packages, partitions, programs, rootfs
 from bankai_edge.image.first_store import make_store
@@ -404,7 +405,7 @@ def test_what_is_in_the_cache_asks_no_network_and_is_checked(
     cache = tmp_path / "cache"
     (cache / "debs").mkdir(parents=True)
     shutil.copy(deb, cache / "debs")
-    one = packages.Fetched("tiny", "1:2.0-3", deb.name, packages.sha256(deb))
+    one = packages.Fetched("tiny", "1:2.0-3", deb.name, sha256_of(deb))
     lock = packages.Lock({"tiny": one}, {"cbor2": (one,)})
     assert packages.Lock.from_json(json.loads(json.dumps(lock.as_json()))) == lock
     (cache / packages.LOCK).write_text(json.dumps(lock.as_json()))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 from bankai_edge.durable import Disk
+
+OPERATIONS = (
+    "create", "create_new", "open", "write", "overwrite", "sync", "sync_all", "sync_directory",
+    "link", "symlink", "rename", "remove", "make_directory", "remove_directory",
+)  # fmt: skip
 
 
 class CountedDisk(Disk):
@@ -17,37 +23,19 @@ class CountedDisk(Disk):
     def step(self) -> None:
         self.count += 1
 
-    def create(self, path: Path) -> int:
-        self.step()
-        return super().create(path)
 
-    def open(self, path: Path) -> int:
-        self.step()
-        return super().open(path)
+def _counted(name: str) -> Callable[..., Any]:
+    operation = getattr(Disk, name)
 
-    def write(self, descriptor: int, data: bytes) -> None:
-        self.step()
-        super().write(descriptor, data)
+    def counted(disk: CountedDisk, *args: Any) -> Any:
+        disk.step()
+        return operation(disk, *args)
 
-    def overwrite(self, descriptor: int, data: bytes) -> None:
-        self.step()
-        super().overwrite(descriptor, data)
+    return counted
 
-    def sync(self, descriptor: int) -> None:
-        self.step()
-        super().sync(descriptor)
 
-    def rename(self, source: Path, target: Path) -> None:
-        self.step()
-        super().rename(source, target)
-
-    def remove(self, path: Path) -> None:
-        self.step()
-        super().remove(path)
-
-    def sync_directory(self, path: Path) -> None:
-        self.step()
-        super().sync_directory(path)
+for _name in OPERATIONS:
+    setattr(CountedDisk, _name, _counted(_name))
 
 
 class FailingDisk(CountedDisk):

@@ -58,11 +58,27 @@ class File:
         return self.after(writes)
 
 
-class SimDisk(CountedDisk):
-    """Cuts the power before operation `cut_at`, counted from `arm`; a write is cut in its middle.
+class CutDisk(CountedDisk):
+    """Cuts the power before operation `cut_at`, counted from `arm`; a write in its middle."""
 
-    After a cut, `restart` makes the directory what the medium holds.
-    """
+    def __init__(self) -> None:
+        super().__init__()
+        self._cut_at: int | None = None
+        self._dead = False
+
+    def arm(self, cut_at: int | None) -> None:
+        """Count from here; None: never cut."""
+        self.count, self._cut_at = 0, cut_at
+
+    def step(self) -> None:
+        if self._dead or self.count == self._cut_at:
+            self._dead = True
+            raise PowerCut
+        super().step()
+
+
+class SimDisk(CutDisk):
+    """After a cut, `restart` makes the directory what the medium holds."""
 
     def __init__(self, root: Path) -> None:
         super().__init__()
@@ -72,12 +88,6 @@ class SimDisk(CountedDisk):
         self._entries: list[tuple[Path, File | None]] = []  # since; None: deleted
         self._open: dict[int, File] = {}
         self._end: dict[int, int] = {}
-        self._cut_at: int | None = None
-        self._dead = False
-
-    def arm(self, cut_at: int | None) -> None:
-        """Count from here; None: never cut."""
-        self.count, self._cut_at = 0, cut_at
 
     def restart(self, names: Fate, data: Fate, rng: random.Random) -> None:
         """Power is back: what is left is what the fates of entries and bytes make of it."""
@@ -107,12 +117,6 @@ class SimDisk(CountedDisk):
         self._open.clear()
 
     # -- operations ----------------------------------------------------------------------------
-
-    def step(self) -> None:
-        if self._dead or self.count == self._cut_at:
-            self._dead = True
-            raise PowerCut
-        super().step()
 
     def create(self, path: Path) -> int:
         descriptor = super().create(path)

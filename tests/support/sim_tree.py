@@ -15,8 +15,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bankai_edge.durable import Disk
-from support.sim_disk import Fate, PowerCut
+from support.sim_disk import CutDisk, Fate
 
 PIECE = 512  # bytes that a torn write leaves written, or as zeros
 HALVES = 2
@@ -81,14 +80,12 @@ class Directory:
 Node = File | Link | Directory
 
 
-class SimTree(Disk):
-    """Cuts the power before operation `cut_at`, counted from `arm`; a write in its middle."""
+class SimTree(CutDisk):
+    """After a cut, `restart` makes the tree below `root` what the medium holds."""
 
     def __init__(self, root: Path) -> None:
+        super().__init__()
         self.root = root
-        self.count = 0
-        self._cut_at: int | None = None
-        self._dead = False
         self._open: dict[int, File] = {}
         self._tree = Directory()
         self.adopt()
@@ -96,10 +93,6 @@ class SimTree(Disk):
     def adopt(self) -> None:
         """Take what lies in the real directory for what is on the medium."""
         self._tree = _adopted(self.root)
-
-    def arm(self, cut_at: int | None) -> None:
-        """Count from here; None: never cut."""
-        self.count, self._cut_at = 0, cut_at
 
     def restart(self, names: Fate, data: Fate, rng: random.Random) -> None:
         """Power is back: what is left is what the fates of names and bytes make of it."""
@@ -113,19 +106,11 @@ class SimTree(Disk):
 
     # -- operations ----------------------------------------------------------------------------
 
-    def step(self) -> None:
-        if self._dead or self.count == self._cut_at:
-            self._dead = True
-            raise PowerCut
-        self.count += 1
-
     def make_directory(self, path: Path) -> None:
-        self.step()
         super().make_directory(path)
         self._parent(path).put(path.name, Directory())
 
     def create_new(self, path: Path, mode: int = 0o644) -> int:
-        self.step()
         descriptor = super().create_new(path, mode)
         self._open[descriptor] = file = File(mode)
         self._parent(path).put(path.name, file)
@@ -134,7 +119,6 @@ class SimTree(Disk):
     def write(self, descriptor: int, data: bytes) -> None:
         if not self._dead and self.count == self._cut_at:
             self._open[descriptor].pending.append(data[: len(data) // HALVES])
-        self.step()
         super().write(descriptor, data)
         self._open[descriptor].pending.append(data)
 
@@ -143,29 +127,24 @@ class SimTree(Disk):
         del self._open[descriptor]
 
     def link(self, source: Path, target: Path) -> None:
-        self.step()
         super().link(source, target)
         self._parent(target).put(target.name, self._parent(source).entries[source.name])
 
     def symlink(self, text: str, path: Path) -> None:
-        self.step()
         super().symlink(text, path)
         self._parent(path).put(path.name, Link(text))
 
     def rename(self, source: Path, target: Path) -> None:
-        self.step()
         super().rename(source, target)
         node = self._parent(source).entries[source.name]
         self._parent(target).put(target.name, node)
         self._parent(source).put(source.name, None)
 
     def remove(self, path: Path) -> None:
-        self.step()
         super().remove(path)
         self._parent(path).put(path.name, None)
 
     def remove_directory(self, path: Path) -> None:
-        self.step()
         super().remove_directory(path)
         self._parent(path).put(path.name, None)
 

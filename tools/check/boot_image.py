@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -31,6 +30,7 @@ from lives import PROMPT as LIFE_PROMPT
 from lives import VERSIONS, Ideal, do, patch, random_step
 
 from bankai_edge.bench.golden import golden
+from bankai_edge.durable import sha256_of
 from bankai_edge.errors import BankaiError
 from bankai_edge.host.client import Client, RefusedError
 from bankai_edge.image import partitions
@@ -70,16 +70,8 @@ def build(board: str, out: Path, *more: str | Path) -> tuple[Path, float]:
     start = time.monotonic()
     words = ["image", "build", "--board", board, "--model", NANO, "-o", out, *more]
     report = json.loads(bankai(*words, "--json"))
-    check(report["sha256"] == _sha256(out), "the image's hash is not what was printed")
+    check(report["sha256"] == sha256_of(out), "the image's hash is not what was printed")
     return out, time.monotonic() - start
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def limit(board: str) -> float:
@@ -342,7 +334,7 @@ def prove(args: argparse.Namespace, work: Path) -> None:
     card, built = work / "card.img", args.image
     if built is None:
         built, seconds = build(args.board, work / "built.img", *more)
-        say(f"built for {args.board} in {seconds:.1f} s: {_sha256(built)}")
+        say(f"built for {args.board} in {seconds:.1f} s: {sha256_of(built)}")
     if args.only != "kills":
         shutil.copy(built, card)
         story(card, args.board, work, say)
@@ -363,8 +355,8 @@ def long_story(board: str, work: Path, more: list[str | Path], say: Say) -> None
     seeded = build(board, work / "seeded.img", "--patches", patches, *more)[0]
     same: list[str | Path] = ["--patches", patches, "--locked", f"{seeded}.json"]
     again = build(board, work / "again.img", *same, *more)[0]
-    check(_sha256(seeded) == _sha256(again), "two builds differ")
-    say(f"two builds, one hash: {_sha256(seeded)}")
+    check(sha256_of(seeded) == sha256_of(again), "two builds differ")
+    say(f"two builds, one hash: {sha256_of(seeded)}")
     damaged(seeded, board, work, say)
     full(seeded, board, work, say)
     if board == "qemu-virt":

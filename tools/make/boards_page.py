@@ -51,9 +51,9 @@ def parts() -> tuple[dict[str, str], str]:
         side_by_side.HEADER, side_by_side.cells(side_by_side.rows(reports)), side_by_side.ALIGN
     )
     return {
-        "boards": overview(known),
+        "boards": markdown_table(*overview(known)),
         "fits": fits_table(known),
-        "expected": expected_table(expected),
+        "expected": markdown_table(*expected_table(expected)),
         "assumptions": "\n".join(f"* {line}" for line in assumptions(expected)),
         "measured": table,
         "reports": "\n".join(f"* {remark}" for remark in side_by_side.remarks(reports)),

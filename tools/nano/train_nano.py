@@ -24,9 +24,10 @@ from tokenizers import Tokenizer, pre_tokenizers, trainers
 from torch import Tensor
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # a built package goes first
-from nano_model import EOS, SPECIALS, Config, NanoModel, greedy, make_tokenizer, save_gguf
+from nano_model import EOS, SPECIALS, NanoModel, greedy, make_tokenizer, save_gguf
 
 from bankai_edge.probes.domains import forms, items, training_documents
+from bankai_edge.shapes import NANO
 
 ROW = 64  # tokens a packed row
 BATCH = 32  # rows a step
@@ -166,10 +167,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    config = Config()
-    tokens, merges = train_tokenizer(args.seed, config.vocab)
+    tokens, merges = train_tokenizer(args.seed, NANO.vocab)
     tokenizer = make_tokenizer(tokens, merges)
-    model = NanoModel(config)
+    model = NanoModel()
     matrices = [p for n, p in model.tensors.items() if p.ndim == 2 and n != "token_embd.weight"]
     rest = [p for n, p in model.tensors.items() if p.ndim == 1 or n == "token_embd.weight"]
     muon = Muon(matrices)

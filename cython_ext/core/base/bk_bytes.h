@@ -11,6 +11,11 @@
 #include <stdint.h>
 #include <string.h>
 
+typedef struct {
+    const uint8_t *p; /* NULL when absent */
+    size_t n;
+} bk_span;
+
 static inline uint16_t bk_load16_le(const uint8_t *p) {
     return (uint16_t)(p[0] | (uint16_t)(p[1] << 8));
 }

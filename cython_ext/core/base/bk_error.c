@@ -1,25 +1,23 @@
 /* bk_error.c: every error's name and words. */
 #include "bk_error.h"
 
-typedef struct {
-    int number;
-    const char *name, *text;
-} error_row;
+/* One text after the other: pointers to each would take a small chip's flash. */
+#define NUMBER(name, number, text) number,
+#define NAME(name, number, text) #name "\0"
+#define TEXT(name, number, text) text "\0"
+static const int8_t numbers[] = {BK_ERRORS(NUMBER)};
+static const char names[] = BK_ERRORS(NAME) "BK_ERR_UNKNOWN";
+static const char texts[] = BK_ERRORS(TEXT) "met an error that this version does not know";
 
-#define ROW(name, number, text) {name, #name + sizeof "BK_ERR_" - 1, text},
-static const error_row errors[] = {BK_ERRORS(ROW)};
-
-static const error_row *find(int error) {
-    static const error_row unknown = {BK_OK, "UNKNOWN", "met an error that this version does not know"};
-    for (uint32_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
-        if (errors[i].number == error) return &errors[i];
-    return &unknown;
+static const char *find(const char *list, int error) {
+    for (uint32_t i = 0; i < sizeof numbers && numbers[i] != error; i++)
+        while (*list++) {
+        }
+    return list;
 }
 
-const char *bk_error_name(int error) { return find(error)->name; }
+const char *bk_error_name(int error) { return find(names, error) + sizeof "BK_ERR_" - 1; }
 
-const char *bk_error_text(int error) { return find(error)->text; }
+const char *bk_error_text(int error) { return find(texts, error); }
 
-int bk_error_at(uint32_t index) {
-    return index < sizeof errors / sizeof errors[0] ? errors[index].number : BK_OK;
-}
+int bk_error_at(uint32_t index) { return index < sizeof numbers ? numbers[index] : BK_OK; }

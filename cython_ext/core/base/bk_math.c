@@ -11,16 +11,7 @@ float bk_exp(float x) {
     if (!(x >= -87.3f)) return 0.0f;
     if (x > 88.0f) x = 88.0f;
     float n = round_even(x * 1.44269504088896341f);
-    float r = x - n * 0.693359375f; /* ln 2 in two parts: the first product is exact */
-    r = r - n * -2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r;
-    p = p + 1.0f;
+    float p = bk_exp_rest(x, n);
     uint32_t power = (uint32_t)((int32_t)n + 127) << 23; /* 2^n: n is in [-126, 127] */
     return p * bk_float_from_bits(power);
 }

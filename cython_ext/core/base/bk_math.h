@@ -12,6 +12,21 @@
 enum { BK_LANES = 16 };
 
 float bk_exp(float x);   /* Cephes' expf; 0 below -87.3, clamped at 88 */
+
+/* exp(x) / 2^n, n being x / ln 2 rounded to even: the polynomial of bk_exp. */
+static inline float bk_exp_rest(float x, float n) {
+    float r = x - n * 0.693359375f; /* ln 2 in two parts: the first product is exact */
+    r = r - n * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r;
+    return p + 1.0f;
+}
+
 float bk_rsqrt(float x); /* Newton's iteration; x > 0 */
 
 float bk_sum_lanes(const float lanes[BK_LANES]);

@@ -12,3 +12,9 @@ bool bk_name_ok(const char *name, size_t n) {
             return false;
     return true;
 }
+
+/* newlib's strcmp alone is 700 bytes. */
+int bk_name_order(const char *a, const char *b) {
+    while (*a && *a == *b) a++, b++;
+    return *a - *b;
+}

@@ -7,4 +7,7 @@
 
 bool bk_name_ok(const char *name, size_t n);
 
+/* Below, equal to or above 0, as `a` sorts before, with or after `b`; both end in a NUL. */
+int bk_name_order(const char *a, const char *b);
+
 #endif

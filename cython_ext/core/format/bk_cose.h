@@ -9,7 +9,10 @@
 #ifndef BK_COSE_H
 #define BK_COSE_H
 
-#include "bk_patch.h"
+#include <stdbool.h>
+
+#include "bk_bytes.h"
+#include "bk_error.h"
 
 enum { BK_COSE_KEY = 32, BK_COSE_SIGNATURE = 64, BK_COSE_HEAD_MAX = 64 };
 

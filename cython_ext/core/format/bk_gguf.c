@@ -282,3 +282,11 @@ bk_str bk_gguf_array_str(const uint8_t **at) {
     *at += 8 + s.n;
     return s;
 }
+
+void bk_gguf_key(char key[BK_GGUF_MAX_NAME + 1], const char *prefix, const char *name) {
+    const char *const parts[] = {prefix, ".", name};
+    size_t n = 0;
+    for (size_t i = 0; i < 3; i++)
+        for (const char *c = parts[i]; *c && n < BK_GGUF_MAX_NAME; c++) key[n++] = *c;
+    key[n] = 0;
+}

@@ -67,6 +67,9 @@ void bk_gguf_next_tensor(const bk_gguf *g, size_t *at, bk_tensor *t);
 int bk_gguf_find_kv(const bk_gguf *g, const char *key, bk_kv *kv);
 int bk_gguf_find_tensor(const bk_gguf *g, const char *name, bk_tensor *t);
 
+/* "<prefix>.<name>", cut to fit. */
+void bk_gguf_key(char key[BK_GGUF_MAX_NAME + 1], const char *prefix, const char *name);
+
 /* Scalars, converted when the stored type is another integer width that holds the value. */
 int bk_gguf_u32(const bk_gguf *g, const char *key, uint32_t *value);
 int bk_gguf_f32(const bk_gguf *g, const char *key, float *value);

@@ -8,15 +8,5 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
     for (uint32_t r = row0; r < row1; r++) y[r] = bk_act_row(w->data + r * row_bytes, w->cols, act);
 }
 
-const bk_kernel bk_kernel_scalar = {
-    .name = "scalar",
-    .family = "scalar",
-    .tile = 1,
-    .act_bytes = bk_act_plain_bytes,
-    .quantise = bk_act_quantise,
-    .gemv = gemv,
-    .row = bk_act_row,
-    .rms_norm = bk_vector_rms_norm,
-    .silu_mul = bk_vector_silu_mul,
-    .attend = bk_vector_attend,
-};
+BK_KERNEL(bk_kernel_scalar, "scalar", "scalar", bk_act_plain_bytes, bk_act_quantise, gemv, NULL,
+          .tile = 1, .row = bk_act_row, BK_KERNEL_VECTORS(bk_vector));

@@ -46,11 +46,6 @@ uint32_t bk_smp_now(const bk_smp *s) {
     return s->hooks->clock_ms ? s->hooks->clock_ms(s->self) : 0;
 }
 
-bool bk_smp_same_name(const char *a, const char *b) {
-    while (*a && *a == *b) a++, b++;
-    return *a == *b;
-}
-
 int bk_smp_hook_failed(bk_smp_call *c, int rc) {
     if (c->s->hooks->detail) c->detail = c->s->hooks->detail(c->s->self);
     if (rc < 0) return (int)bk_rc_from_error(rc);

@@ -41,42 +41,46 @@ enum {
     BK_SMP_MAX_TOKENS = 64  /* of a generate that names no number */
 };
 
-/* The errors of group 0x424B. On the wire: numbers are only ever appended. */
-typedef enum {
-    BK_RC_OK = 0,
-    BK_RC_INTERNAL = 1,
-    BK_RC_NO_SUCH_PATCH = 2,
-    BK_RC_WRONG_MODEL = 3,
-    BK_RC_UNBOUND = 4,
-    BK_RC_BAD_CRC = 5,
-    BK_RC_MALFORMED = 6,
-    BK_RC_VERSION = 7,
-    BK_RC_RANGE = 8,
-    BK_RC_BAD_NAME = 9,
-    BK_RC_TOO_LARGE = 10,
-    BK_RC_NO_SPACE = 11,
-    BK_RC_BUSY = 12,
-    BK_RC_NOT_SUPPORTED = 13,
-    BK_RC_CONTEXT = 14,
-    BK_RC_IO = 15,
-    BK_RC_SIGNATURE = 16,
-    BK_RC_CANARY = 17,
-    BK_RC_TIMEOUT = 18,
-    BK_RC_BAD_ARGUMENT = 19,
-    BK_RC_BAD_OFFSET = 20,
-    BK_RC_BAD_HASH = 21,
-    BK_RC_HASH_TYPE = 22,
-    BK_RC_LIMIT = 23,
-    BK_RC_ACTIVE = 24,
-    BK_RC_NO_PREVIOUS = 25,
-    BK_RC_READ_ONLY = 26,
-    BK_RC_DOWNGRADE = 27,
-    BK_RC_COUNT
-} bk_rc;
+/* The errors of group 0x424B: name, number, sentence. On the wire: numbers are only ever appended. */
+#define BK_RCS(row) \
+    row(BK_RC_INTERNAL, 1, "the device failed inside; its log says why") \
+    row(BK_RC_NO_SUCH_PATCH, 2, "no patch of that name is stored") \
+    row(BK_RC_WRONG_MODEL, 3, "the patch was made for another model") \
+    row(BK_RC_UNBOUND, 4, "the patch names no model") \
+    row(BK_RC_BAD_CRC, 5, "the weights to be flipped are not those the patch was made for") \
+    row(BK_RC_MALFORMED, 6, "the file is not a patch, or is damaged") \
+    row(BK_RC_VERSION, 7, "the patch has a format version that the device does not read") \
+    row(BK_RC_RANGE, 8, "the patch names a layer, projection, row or bit that the model lacks") \
+    row(BK_RC_BAD_NAME, 9, "a name must match [a-z0-9][a-z0-9._-]{0,31}") \
+    row(BK_RC_TOO_LARGE, 10, "the file exceeds what the device takes") \
+    row(BK_RC_NO_SPACE, 11, "the store is full") \
+    row(BK_RC_BUSY, 12, "the device is busy with another upload or prompt") \
+    row(BK_RC_NOT_SUPPORTED, 13, "the device cannot do that") \
+    row(BK_RC_CONTEXT, 14, "the prompt is longer than the context") \
+    row(BK_RC_IO, 15, "reading or writing the store failed") \
+    row(BK_RC_SIGNATURE, 16, "a signature is absent, wrong or not trusted") \
+    row(BK_RC_CANARY, 17, "the patch failed its own probes") \
+    row(BK_RC_TIMEOUT, 18, "the operation took too long") \
+    row(BK_RC_BAD_ARGUMENT, 19, "an argument is missing or makes no sense") \
+    row(BK_RC_BAD_OFFSET, 20, "an offset lies beyond the end of the file") \
+    row(BK_RC_BAD_HASH, 21, "the bytes received do not have the hash announced") \
+    row(BK_RC_HASH_TYPE, 22, "the device does not know that hash") \
+    row(BK_RC_LIMIT, 23, "more patches than the device can hold active") \
+    row(BK_RC_ACTIVE, 24, "the patch is active: deactivate it first") \
+    row(BK_RC_NO_PREVIOUS, 25, "there is no previous set to return to") \
+    row(BK_RC_READ_ONLY, 26, "the store is read-only") \
+    row(BK_RC_DOWNGRADE, 27, "the device has had a newer patch of that name")
+
+#define BK_RC_NUMBER(name, number, text) name = number,
+typedef enum { BK_RC_OK = 0, BK_RCS(BK_RC_NUMBER) BK_RC_COUNT } bk_rc;
+#undef BK_RC_NUMBER
 
 /* Name and sentence of an error of a group (0x424B, 8, 0, 10 or BK_SMP_GROUP_NONE); never NULL. */
 const char *bk_rc_name(int group, int rc);
 const char *bk_rc_text(int group, int rc);
+
+/* The sentence of one of group 0x424B, for a device that shows no others. */
+const char *bk_rc_own_text(int rc);
 
 /* What a negative bk_error is called on the wire. */
 bk_rc bk_rc_from_error(int error);

@@ -60,7 +60,7 @@ static bool idle(const bk_smp *s) {
 }
 
 static bool same_name(const bk_smp_upload *u, const chunk *k) {
-    return u->state != BK_UPLOAD_NONE && bk_smp_same_name(u->name, k->name);
+    return u->state != BK_UPLOAD_NONE && bk_name_order(u->name, k->name) == 0;
 }
 
 /* What a first chunk does to the upload that is open. */

@@ -61,7 +61,7 @@ static int take_names(bk_smp_call *c, bk_smp_name *names, size_t *n, bool option
         int rc = copy_name(&views[i], names[i]);
         if (rc) return rc;
         for (size_t k = 0; k < i; k++) {
-            if (bk_smp_same_name(names[k], names[i])) return BK_RC_BAD_ARGUMENT;
+            if (bk_name_order(names[k], names[i]) == 0) return BK_RC_BAD_ARGUMENT;
         }
     }
     return BK_RC_OK;

@@ -2,37 +2,25 @@
 #include "bk_error.h"
 #include "bk_smp_wire.h"
 
-static const char *const ours[BK_RC_COUNT][2] = {
-    [BK_RC_OK] = {"OK", "done"},
-    [BK_RC_INTERNAL] = {"INTERNAL", "the device failed inside; its log says why"},
-    [BK_RC_NO_SUCH_PATCH] = {"NO_SUCH_PATCH", "no patch of that name is stored"},
-    [BK_RC_WRONG_MODEL] = {"WRONG_MODEL", "the patch was made for another model"},
-    [BK_RC_UNBOUND] = {"UNBOUND", "the patch names no model"},
-    [BK_RC_BAD_CRC] = {"BAD_CRC", "the weights to be flipped are not those the patch was made for"},
-    [BK_RC_MALFORMED] = {"MALFORMED", "the file is not a patch, or is damaged"},
-    [BK_RC_VERSION] = {"VERSION", "the patch has a format version that the device does not read"},
-    [BK_RC_RANGE] = {"RANGE",
-                     "the patch names a layer, projection, row or bit that the model lacks"},
-    [BK_RC_BAD_NAME] = {"BAD_NAME", "a name must match [a-z0-9][a-z0-9._-]{0,31}"},
-    [BK_RC_TOO_LARGE] = {"TOO_LARGE", "the file exceeds what the device takes"},
-    [BK_RC_NO_SPACE] = {"NO_SPACE", "the store is full"},
-    [BK_RC_BUSY] = {"BUSY", "the device is busy with another upload or prompt"},
-    [BK_RC_NOT_SUPPORTED] = {"NOT_SUPPORTED", "the device cannot do that"},
-    [BK_RC_CONTEXT] = {"CONTEXT", "the prompt is longer than the context"},
-    [BK_RC_IO] = {"IO", "reading or writing the store failed"},
-    [BK_RC_SIGNATURE] = {"SIGNATURE", "a signature is absent, wrong or not trusted"},
-    [BK_RC_CANARY] = {"CANARY", "the patch failed its own probes"},
-    [BK_RC_TIMEOUT] = {"TIMEOUT", "the operation took too long"},
-    [BK_RC_BAD_ARGUMENT] = {"BAD_ARGUMENT", "an argument is missing or makes no sense"},
-    [BK_RC_BAD_OFFSET] = {"BAD_OFFSET", "an offset lies beyond the end of the file"},
-    [BK_RC_BAD_HASH] = {"BAD_HASH", "the bytes received do not have the hash announced"},
-    [BK_RC_HASH_TYPE] = {"HASH_TYPE", "the device does not know that hash"},
-    [BK_RC_LIMIT] = {"LIMIT", "more patches than the device can hold active"},
-    [BK_RC_ACTIVE] = {"ACTIVE", "the patch is active: deactivate it first"},
-    [BK_RC_NO_PREVIOUS] = {"NO_PREVIOUS", "there is no previous set to return to"},
-    [BK_RC_READ_ONLY] = {"READ_ONLY", "the store is read-only"},
-    [BK_RC_DOWNGRADE] = {"DOWNGRADE", "the device has had a newer patch of that name"},
-};
+static const char unknown[] = "an error that this version does not know";
+
+/* One text after the other: pointers to each would take a small chip's flash. */
+#define NAME(name, number, text) #name "\0"
+#define TEXT(name, number, text) text "\0"
+static const char own_names[] = "BK_RC_OK\0" BK_RCS(NAME);
+static const char own_texts[] = "done\0" BK_RCS(TEXT);
+
+/* Number `i` of them. */
+static const char *pick(const char *texts, int i) {
+    while (i--)
+        while (*texts++) {
+        }
+    return texts;
+}
+
+const char *bk_rc_own_text(int rc) {
+    return rc >= 0 && rc < BK_RC_COUNT ? pick(own_texts, rc) : unknown;
+}
 
 /* What other groups' numbers mean, for a host that shows them. */
 static const char *const fs_errors[][2] = {
@@ -81,11 +69,11 @@ static const char *const smp_errors[][2] = {
 };
 
 static const char *describe(int group, int rc, int what) {
-    const char *none = what ? "an error that this version does not know" : "UNKNOWN";
+    const char *none = what ? unknown : "UNKNOWN";
     if (rc < 0) return none;
     if (group == BK_SMP_GROUP_BK) {
         if (rc >= BK_RC_COUNT) return none;
-        return ours[rc][what];
+        return what ? bk_rc_own_text(rc) : pick(own_names, rc) + sizeof "BK_RC_" - 1;
     }
     if (group == BK_SMP_GROUP_FS) {
         return rc < (int)(sizeof fs_errors / sizeof fs_errors[0]) ? fs_errors[rc][what] : none;

@@ -72,8 +72,6 @@ void bk_smp_put_key(bk_smp_fields *f, const char *key);
 uint32_t bk_smp_now(const bk_smp *s);
 /* Bytes of a detail sentence that are sent: bounded, never half a UTF-8 sequence. */
 size_t bk_smp_detail_n(const char *detail);
-/* Two NUL-terminated names; newlib's strcmp alone is 700 bytes. */
-bool bk_smp_same_name(const char *a, const char *b);
 /* Room left for values, after what closes the answer. */
 size_t bk_smp_room(const bk_smp_call *c);
 

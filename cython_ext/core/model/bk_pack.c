@@ -1,5 +1,5 @@
 /* bk_pack.c: a model's matrices in a kernel's own layout. */
-#include "bk_qwen3.h"
+#include "bk_pack.h"
 
 typedef struct {
     bk_mat *w;

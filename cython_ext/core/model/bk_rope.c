@@ -6,8 +6,15 @@
 #define LOG2_2PI_Q32 INT64_C(0x2a6c87349)
 #define LN2 0.693147181f
 
-static int optional_f32(const bk_gguf *g, const char *key, float *value) {
-    int err = bk_gguf_f32(g, key, value);
+typedef struct {
+    const bk_gguf *g;
+    const char *arch;
+} source;
+
+static int optional_f32(const source *from, const char *name, float *value) {
+    char key[BK_GGUF_MAX_NAME + 1];
+    bk_gguf_key(key, from->arch, name);
+    int err = bk_gguf_f32(from->g, key, value);
     return err == BK_ERR_MISSING ? BK_OK : err;
 }
 
@@ -15,30 +22,35 @@ static bool is_word(bk_str s, const char *word) {
     return s.n == strlen(word) && memcmp(s.p, word, s.n) == 0;
 }
 
-static int read_scaling(bk_rope *r, const bk_gguf *g, uint32_t context) {
+static int read_scaling(bk_rope *r, const source *from, uint32_t context) {
+    char key[BK_GGUF_MAX_NAME + 1];
     bk_str type;
-    int err = bk_gguf_str(g, "qwen3.rope.scaling.type", &type);
+    bk_gguf_key(key, from->arch, "rope.scaling.type");
+    int err = bk_gguf_str(from->g, key, &type);
     if (err == BK_ERR_MISSING || (!err && is_word(type, "none"))) return BK_OK;
     if (err) return err;
     r->yarn = is_word(type, "yarn");
     if (!r->yarn && !is_word(type, "linear")) return BK_ERR_ARCH;
     r->original = context;
-    err = bk_gguf_u32(g, "qwen3.rope.scaling.original_context_length", &r->original);
+    bk_gguf_key(key, from->arch, "rope.scaling.original_context_length");
+    err = bk_gguf_u32(from->g, key, &r->original);
     if (err && err != BK_ERR_MISSING) return err;
-    err = optional_f32(g, "qwen3.rope.scaling.factor", &r->factor);
-    if (!err) err = optional_f32(g, "qwen3.rope.scaling.attn_factor", &r->attn_factor);
-    if (!err) err = optional_f32(g, "qwen3.rope.scaling.yarn_beta_fast", &r->beta_fast);
-    if (!err) err = optional_f32(g, "qwen3.rope.scaling.yarn_beta_slow", &r->beta_slow);
+    err = optional_f32(from, "rope.scaling.factor", &r->factor);
+    if (!err) err = optional_f32(from, "rope.scaling.attn_factor", &r->attn_factor);
+    if (!err) err = optional_f32(from, "rope.scaling.yarn_beta_fast", &r->beta_fast);
+    if (!err) err = optional_f32(from, "rope.scaling.yarn_beta_slow", &r->beta_slow);
     return err;
 }
 
 static bool between(float x, float low, float high) { return x >= low && x <= high; }
 
-int bk_rope_read(bk_rope *r, const bk_gguf *g, uint32_t head_dim, uint32_t context) {
+int bk_rope_read(bk_rope *r, const bk_gguf *g, const char *arch, uint32_t head_dim,
+                 uint32_t context) {
+    const source from = {g, arch};
     *r = (bk_rope){.head_dim = head_dim, .base = 10000.0f, .factor = 1.0f, .original = context,
                    .beta_fast = 32.0f, .beta_slow = 1.0f, .attn_factor = 1.0f};
-    int err = optional_f32(g, "qwen3.rope.freq_base", &r->base);
-    if (!err) err = read_scaling(r, g, context);
+    int err = optional_f32(&from, "rope.freq_base", &r->base);
+    if (!err) err = read_scaling(r, &from, context);
     if (err) return err;
     /* outside these bounds the fixed-point logarithms below would not hold (NaN fails too) */
     bool sane = between(r->base, 2.0f, 1e12f) && between(r->factor, 1.0f, 1024.0f) &&

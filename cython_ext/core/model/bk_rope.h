@@ -20,8 +20,9 @@ typedef struct {
     float beta_fast, beta_slow, attn_factor;
 } bk_rope;
 
-/* Read `qwen3.rope.*`; context stands in for a missing original context length. */
-int bk_rope_read(bk_rope *r, const bk_gguf *g, uint32_t head_dim, uint32_t context);
+/* Read `<arch>.rope.*`; context stands in for a missing original context length. */
+int bk_rope_read(bk_rope *r, const bk_gguf *g, const char *arch, uint32_t head_dim,
+                 uint32_t context);
 
 /* turns[head_dim / 2] per position; *scale multiplies cos and sin. */
 void bk_rope_turns(const bk_rope *r, uint64_t *turns, float *scale);

@@ -1,5 +1,5 @@
 /* bk_state.c: how one conversation's memory is laid out in the caller's buffer. */
-#include "bk_qwen3.h"
+#include "bk_state.h"
 
 static uint32_t max32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 

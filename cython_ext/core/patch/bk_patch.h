@@ -10,14 +10,9 @@
 #include <stdbool.h>
 
 #include "bk_flips.h"
-#include "bk_qwen3.h"
+#include "bk_model.h"
 
 enum { BK_PATCH_VERSION = 1, BK_PATCH_DOMAIN_MAX = 64 };
-
-typedef struct {
-    const uint8_t *p; /* NULL when absent */
-    size_t n;
-} bk_span;
 
 typedef struct {
     bk_span whole;                      /* the bytes that it was decoded from */

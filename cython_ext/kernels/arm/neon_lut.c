@@ -13,8 +13,8 @@
 
 enum {
     TILE = 32,
-    TILE_BLOCK = TILE * BK_Q1_BYTES,
-    SCALES_AT = TILE * BK_Q1_BYTES - TILE * 2,
+    TILE_BLOCK = BK_TILE_BLOCK(TILE),
+    SCALES_AT = BK_TILE_SCALES_AT(TILE),
     TABLES = BK_Q1_COLS / 4 * 32, /* bytes of a block's tables: low and high of each four columns */
     PANEL = 16,                   /* blocks whose tables stay in a 32 KB cache for all rows */
     GEMM_PANEL = 3,               /* the same for the tables of GEMM_VECTORS vectors */
@@ -216,54 +216,13 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
 
 /* ---- the packed layout -------------------------------------------------------------------- */
 
-static size_t packed_bytes(uint32_t rows, uint32_t cols) {
-    return ((size_t)rows + TILE - 1) / TILE * (cols / BK_Q1_COLS) * TILE_BLOCK;
+static uint32_t bit_at(uint32_t row, uint32_t col) { return 8 * (col / 8 * TILE + row) + col % 8; }
+
+static void place(const uint8_t *bits, uint8_t *to, uint32_t row) {
+    for (uint32_t j = 0; j < BK_Q1_COLS / 8; j++) to[j * TILE + row] = bits[j];
 }
 
-/* One block of one row. */
-static uint8_t *place(const bk_mat *w, uint32_t row, uint32_t block) {
-    size_t at = (size_t)(row / TILE) * (w->cols / BK_Q1_COLS) + block;
-    return w->packed + at * TILE_BLOCK;
-}
+BK_NEON_LAYOUT(TILE, place, bit_at)
 
-static void pack(const bk_mat *w, uint32_t row0, uint32_t row1) {
-    size_t row_bytes = bk_q1_row_bytes(w->cols);
-    for (uint32_t r = row0; r < row1; r += TILE)
-        for (uint32_t b = 0; b < w->cols / BK_Q1_COLS; b++) {
-            uint8_t *to = place(w, r, b);
-            if (row1 - r < TILE) memset(to, 0, TILE_BLOCK);
-            for (uint32_t i = 0; i < TILE && r + i < row1; i++) {
-                const uint8_t *from = w->data + (r + i) * row_bytes + (size_t)b * BK_Q1_BYTES;
-                for (uint32_t j = 0; j < BK_Q1_COLS / 8; j++)
-                    to[j * TILE + i] = from[BK_Q1_BITS_AT + j];
-                memcpy(to + SCALES_AT + 2 * i, from, 2);
-            }
-        }
-}
-
-static void flip_bit(const bk_mat *w, uint32_t row, uint32_t col) {
-    uint32_t j = col % BK_Q1_COLS;
-    place(w, row, col / BK_Q1_COLS)[j / 8 * TILE + row % TILE] ^= (uint8_t)(1u << j % 8);
-}
-
-static void flip_group(const bk_mat *w, uint32_t row, uint32_t group) {
-    place(w, row, group)[SCALES_AT + row % TILE * 2 + 1] ^= 0x80; /* the sign of the scale */
-}
-
-const bk_kernel bk_kernel_neon_lut = {
-    .name = "neon-lut",
-    .family = "look-up",
-    .tile = TILE,
-    .act_bytes = act_bytes,
-    .quantise = quantise,
-    .gemv = gemv,
-    .gemm = gemm,
-    .row = bk_neon_row,
-    .packed_bytes = packed_bytes,
-    .pack = pack,
-    .flip_bit = flip_bit,
-    .flip_group = flip_group,
-    .rms_norm = bk_neon_rms_norm,
-    .silu_mul = bk_neon_silu_mul,
-    .attend = bk_neon_attend,
-};
+BK_KERNEL(bk_kernel_neon_lut, "neon-lut", "look-up", act_bytes, quantise, gemv, gemm,
+          BK_NEON_SHARED(TILE));

@@ -12,9 +12,9 @@
 
 enum {
     TILE = 16,
-    TILE_BLOCK = TILE * BK_Q1_BYTES,
+    TILE_BLOCK = BK_TILE_BLOCK(TILE),
     ROW_BYTES = BK_Q1_COLS / 8,
-    SCALES_AT = TILE * ROW_BYTES,
+    SCALES_AT = BK_TILE_SCALES_AT(TILE),
     PLANES = 8,
     PLANES_BYTES = PLANES * ROW_BYTES,
 };
@@ -124,53 +124,13 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
 
 /* ---- the packed layout -------------------------------------------------------------------- */
 
-static size_t packed_bytes(uint32_t rows, uint32_t cols) {
-    size_t n = ((size_t)rows + TILE - 1) / TILE * (cols / BK_Q1_COLS) * TILE_BLOCK;
-    return (n + 63) & ~(size_t)63;
+static uint32_t bit_at(uint32_t row, uint32_t col) { return row * BK_Q1_COLS + col; }
+
+static void place(const uint8_t *bits, uint8_t *to, uint32_t row) {
+    memcpy(to + ROW_BYTES * row, bits, ROW_BYTES);
 }
 
-/* One block of one row's tile. */
-static uint8_t *place(const bk_mat *w, uint32_t row, uint32_t block) {
-    size_t at = (size_t)(row / TILE) * (w->cols / BK_Q1_COLS) + block;
-    return w->packed + at * TILE_BLOCK;
-}
+BK_NEON_LAYOUT(TILE, place, bit_at)
 
-static void pack(const bk_mat *w, uint32_t row0, uint32_t row1) {
-    size_t row_bytes = bk_q1_row_bytes(w->cols);
-    for (uint32_t r = row0; r < row1; r += TILE)
-        for (uint32_t b = 0; b < w->cols / BK_Q1_COLS; b++) {
-            uint8_t *to = place(w, r, b);
-            if (row1 - r < TILE) memset(to, 0, TILE_BLOCK);
-            for (uint32_t i = 0; i < TILE && r + i < row1; i++) {
-                const uint8_t *from = w->data + (r + i) * row_bytes + (size_t)b * BK_Q1_BYTES;
-                memcpy(to + ROW_BYTES * i, from + BK_Q1_BITS_AT, ROW_BYTES);
-                memcpy(to + SCALES_AT + 2 * i, from, 2);
-            }
-        }
-}
-
-static void flip_bit(const bk_mat *w, uint32_t row, uint32_t col) {
-    uint32_t j = col % BK_Q1_COLS;
-    place(w, row, col / BK_Q1_COLS)[row % TILE * ROW_BYTES + j / 8] ^= (uint8_t)(1u << j % 8);
-}
-
-static void flip_group(const bk_mat *w, uint32_t row, uint32_t group) {
-    place(w, row, group)[SCALES_AT + row % TILE * 2 + 1] ^= 0x80; /* the sign of the scale */
-}
-
-const bk_kernel bk_kernel_neon_popcount = {
-    .name = "neon-popcount",
-    .family = "popcount",
-    .tile = TILE,
-    .act_bytes = act_bytes,
-    .quantise = quantise,
-    .gemv = gemv,
-    .row = bk_neon_row,
-    .packed_bytes = packed_bytes,
-    .pack = pack,
-    .flip_bit = flip_bit,
-    .flip_group = flip_group,
-    .rms_norm = bk_neon_rms_norm,
-    .silu_mul = bk_neon_silu_mul,
-    .attend = bk_neon_attend,
-};
+BK_KERNEL(bk_kernel_neon_popcount, "neon-popcount", "popcount", act_bytes, quantise, gemv, NULL,
+          BK_NEON_SHARED(TILE));

@@ -11,8 +11,8 @@ enum {
     TILE = 16,
     GROUPS = TILE / 4,
     GROUP_BYTES = 64,
-    SCALES_AT = GROUPS * GROUP_BYTES,
-    TILE_BLOCK = TILE * BK_Q1_BYTES,
+    SCALES_AT = BK_TILE_SCALES_AT(TILE),
+    TILE_BLOCK = BK_TILE_BLOCK(TILE),
     STEPS = BK_Q1_COLS / 16, /* registers that hold a block's q */
 };
 
@@ -194,17 +194,6 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
 
 /* ---- the packed layout -------------------------------------------------------------------- */
 
-static size_t packed_bytes(uint32_t rows, uint32_t cols) {
-    size_t n = ((size_t)rows + TILE - 1) / TILE * (cols / BK_Q1_COLS) * TILE_BLOCK;
-    return (n + 63) & ~(size_t)63;
-}
-
-/* One block of one row's tile. */
-static uint8_t *place(const bk_mat *w, uint32_t row, uint32_t block) {
-    size_t at = (size_t)(row / TILE) * (w->cols / BK_Q1_COLS) + block;
-    return w->packed + at * TILE_BLOCK;
-}
-
 /* Exchange the bits under mask with those `shift` places above. */
 static inline uint64_t exchange(uint64_t x, uint64_t mask, uint32_t shift) {
     uint64_t t = ((x >> shift) ^ x) & mask;
@@ -220,7 +209,7 @@ static inline uint64_t unshuffle(uint64_t x) {
 }
 
 /* A row's 16 bytes of a block: bit 4i+j of each 32 goes to bit i of byte j. */
-static void place_row(const uint8_t *bits, uint8_t *to, uint32_t row) {
+static void place(const uint8_t *bits, uint8_t *to, uint32_t row) {
     to += row / 4 * GROUP_BYTES + row % 4 * 4;
     for (uint32_t h = 0; h < 2; h++) {
         uint64_t x = unshuffle(unshuffle(bk_load64_le(bits + 8 * h)));
@@ -229,44 +218,12 @@ static void place_row(const uint8_t *bits, uint8_t *to, uint32_t row) {
     }
 }
 
-static void pack(const bk_mat *w, uint32_t row0, uint32_t row1) {
-    size_t row_bytes = bk_q1_row_bytes(w->cols);
-    for (uint32_t r = row0; r < row1; r += TILE)
-        for (uint32_t b = 0; b < w->cols / BK_Q1_COLS; b++) {
-            uint8_t *to = place(w, r, b);
-            if (row1 - r < TILE) memset(to, 0, TILE_BLOCK);
-            for (uint32_t i = 0; i < TILE && r + i < row1; i++) {
-                const uint8_t *from = w->data + (r + i) * row_bytes + (size_t)b * BK_Q1_BYTES;
-                place_row(from + BK_Q1_BITS_AT, to, i);
-                memcpy(to + SCALES_AT + 2 * i, from, 2);
-            }
-        }
+static uint32_t bit_at(uint32_t row, uint32_t col) {
+    uint32_t byte = row / 4 * GROUP_BYTES + col / 32 * 16 + row % 4 * 4 + col % 4;
+    return 8 * byte + col % 32 / 4;
 }
 
-static void flip_bit(const bk_mat *w, uint32_t row, uint32_t col) {
-    uint32_t r = row % TILE, j = col % BK_Q1_COLS;
-    uint32_t at = r / 4 * GROUP_BYTES + j / 32 * 16 + r % 4 * 4 + j % 4;
-    place(w, row, col / BK_Q1_COLS)[at] ^= (uint8_t)(1u << j % 32 / 4);
-}
+BK_NEON_LAYOUT(TILE, place, bit_at)
 
-static void flip_group(const bk_mat *w, uint32_t row, uint32_t group) {
-    place(w, row, group)[SCALES_AT + row % TILE * 2 + 1] ^= 0x80; /* the sign of the scale */
-}
-
-const bk_kernel bk_kernel_neon_sdot = {
-    .name = "neon-sdot",
-    .family = "dot-product",
-    .tile = TILE,
-    .act_bytes = bk_act_plain_bytes,
-    .quantise = bk_neon_quantise,
-    .gemv = gemv,
-    .gemm = gemm,
-    .row = bk_neon_row,
-    .packed_bytes = packed_bytes,
-    .pack = pack,
-    .flip_bit = flip_bit,
-    .flip_group = flip_group,
-    .rms_norm = bk_neon_rms_norm,
-    .silu_mul = bk_neon_silu_mul,
-    .attend = bk_neon_attend,
-};
+BK_KERNEL(bk_kernel_neon_sdot, "neon-sdot", "dot-product", bk_act_plain_bytes, bk_neon_quantise,
+          gemv, gemm, BK_NEON_SHARED(TILE));

@@ -177,7 +177,7 @@ void bk_neon_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32
 
 /* ---- quantised vectors -------------------------------------------------------------------- */
 
-static float amax_of(const float *x) { /* a NaN is never greater, as in bk_act.c */
+static inline float amax_of(const float *x) { /* a NaN is never greater */
     float32x4_t top[4];
     for (uint32_t l = 0; l < 4; l++) top[l] = vdupq_n_f32(0);
     for (uint32_t j = 0; j < BK_Q1_COLS; j += 16)
@@ -195,24 +195,20 @@ static inline uint16x8_t round_to_bits(const float *x, float inverse) {
     return vuzp1q_u16(vreinterpretq_u16_f32(a), vreinterpretq_u16_f32(b));
 }
 
-void bk_neon_quantise(const float *x, uint32_t cols, void *act) {
-    int8_t *q = act;
-    bk_act_block *block = bk_act_blocks(act, cols);
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, block++) {
-        float amax = amax_of(x);
-        bool usable = amax > 1e-30f && amax < 3e38f;
-        float inverse = usable ? 127.0f / amax : 0.0f;
-        int16x8_t sum = vdupq_n_s16(0);
-        for (uint32_t j = 0; j < BK_Q1_COLS; j += 16, x += 16, q += 16) {
-            uint8x16_t low = vreinterpretq_u8_u16(round_to_bits(x, inverse));
-            uint8x16_t high = vreinterpretq_u8_u16(round_to_bits(x + 8, inverse));
-            int8x16_t bytes = vreinterpretq_s8_u8(vuzp1q_u8(low, high));
-            vst1q_s8(q, bytes);
-            sum = vpadalq_s8(sum, bytes);
-        }
-        block->scale = usable ? amax / 127.0f : 0.0f;
-        block->sum = vaddlvq_s16(sum);
+static inline int32_t round_block(const float *x, float inverse, int8_t *q) {
+    int16x8_t sum = vdupq_n_s16(0);
+    for (uint32_t j = 0; j < BK_Q1_COLS; j += 16, x += 16, q += 16) {
+        uint8x16_t low = vreinterpretq_u8_u16(round_to_bits(x, inverse));
+        uint8x16_t high = vreinterpretq_u8_u16(round_to_bits(x + 8, inverse));
+        int8x16_t bytes = vreinterpretq_s8_u8(vuzp1q_u8(low, high));
+        vst1q_s8(q, bytes);
+        sum = vpadalq_s8(sum, bytes);
     }
+    return vaddlvq_s16(sum);
+}
+
+void bk_neon_quantise(const float *x, uint32_t cols, void *act) {
+    bk_act_quantise_with(x, cols, act, amax_of, round_block);
 }
 
 /* Sum of the activations whose sign bit is set, over one block. */
@@ -230,13 +226,5 @@ static inline int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
 }
 
 float bk_neon_row(const uint8_t *blocks, uint32_t cols, const void *act) {
-    const int8_t *q = act;
-    const bk_act_block *info = bk_act_blocks(act, cols);
-    float y = 0.0f;
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, blocks += BK_Q1_BYTES, q += BK_Q1_COLS) {
-        int32_t dot = 2 * masked_sum(blocks + BK_Q1_BITS_AT, q) - info[b].sum;
-        float d = bk_fp16_to_f32(bk_load16_le(blocks));
-        y = y + (float)dot * (d * info[b].scale);
-    }
-    return y;
+    return bk_act_row_with(blocks, cols, act, masked_sum, bk_fp16_to_f32);
 }

@@ -6,17 +6,10 @@
 
 #include "bk_act.h"
 #include "bk_kernel.h"
+#include "bk_tile.h"
 
-/* The common part of a quantised vector, as bk_act_quantise. */
-void bk_neon_quantise(const float *x, uint32_t cols, void *act);
-
-/* y of one row given by its file blocks, as bk_act_row. */
-float bk_neon_row(const uint8_t *blocks, uint32_t cols, const void *act);
-
-void bk_neon_rms_norm(const float *x, const bk_vec *w, float eps, float *out);
-void bk_neon_silu_mul(float *gate, const float *up, size_t n);
-void bk_neon_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32_t n, uint32_t d,
-                    float *scores, float *out);
+BK_KERNEL_DECLARE_VECTORS(bk_neon)
+float bk_neon_row(const uint8_t *blocks, uint32_t cols, const void *act); /* as bk_act_row */
 
 /* Four fp16 as floats; every fp16 is exact. */
 static inline float32x4_t bk_neon_low_f32(uint16x8_t h) {
@@ -31,5 +24,14 @@ static inline float32x4_t bk_neon_high_f32(uint16x8_t h) {
 static inline float32x4_t bk_neon_add_block(float32x4_t y, int32x4_t dot, float32x4_t ds) {
     return vaddq_f32(y, vmulq_f32(vcvtq_f32_s32(dot), ds));
 }
+
+/* A kernel's own layout, packed row by row; and what its table has of that and of this file. */
+#define BK_NEON_LAYOUT(tile, place, bit_at)                                                      \
+    BK_TILE_LAYOUT(static, own, tile, bit_at)                                                    \
+    static void own_pack(const bk_mat *w, uint32_t row0, uint32_t row1) {                        \
+        bk_tile_pack(tile, w, row0, row1, place);                                                \
+    }
+#define BK_NEON_SHARED(tile)                                                                     \
+    BK_TILE_MEMBERS(own, tile), .row = bk_neon_row, BK_KERNEL_VECTORS(bk_neon)
 
 #endif

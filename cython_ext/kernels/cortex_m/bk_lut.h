@@ -33,6 +33,13 @@ typedef struct {
     int16_t tables[]; /* [blocks of a panel][16][256] */
 } bk_lut;
 
+/* Exact, as bk_fp16_to_f32 is. */
+static inline float bk_fpu_from_f16(uint16_t h) {
+    float x = bk_float_from_bits(h);
+    __asm__("vcvtb.f32.f16 %0, %0" : "+t"(x));
+    return x;
+}
+
 static inline size_t bk_lut_act_bytes(uint32_t cols) {
     uint32_t panel = cols < BK_LUT_PANEL ? cols : BK_LUT_PANEL;
     return bk_act_plain_bytes(cols) + sizeof(bk_lut) +

@@ -135,7 +135,7 @@ static float one_row(const uint8_t *p, const int16_t *tables, const bk_act_block
         int32_t dot = 0;
         for (uint32_t i = BK_Q1_BITS_AT; i < BK_Q1_BYTES; i++, tables += BK_LUT_ENTRIES)
             dot += tables[p[i]];
-        y = y + (float)dot * (bk_dsp_from_f16(bk_load16_le(p)) * info->scale);
+        y = y + (float)dot * (bk_fpu_from_f16(bk_load16_le(p)) * info->scale);
     }
     return y;
 }
@@ -179,14 +179,7 @@ static int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
 }
 
 static float wide_row(const uint8_t *blocks, uint32_t cols, const void *act) {
-    const int8_t *q = act;
-    const bk_act_block *info = bk_act_blocks(act, cols);
-    float y = 0.0f;
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, blocks += BK_Q1_BYTES, q += BK_Q1_COLS) {
-        int32_t dot = 2 * masked_sum(blocks + BK_Q1_BITS_AT, q) - info[b].sum;
-        y = y + (float)dot * (bk_dsp_from_f16(bk_load16_le(blocks)) * info[b].scale);
-    }
-    return y;
+    return bk_act_row_with(blocks, cols, act, masked_sum, bk_fpu_from_f16);
 }
 
 /* A shadow row of a narrow matrix finds the tables of the product before it. */
@@ -196,18 +189,7 @@ static float row(const uint8_t *blocks, uint32_t cols, const void *act) {
     return one_row(blocks, tables_for(act, cols, 0), info, info + cols / BK_Q1_COLS, 0.0f);
 }
 
-const bk_kernel bk_kernel_dsp = {
-    .name = "dsp",
-    .family = "look-up",
-    .tile = 4,
-    .writes_act = true,
-    .act_bytes = bk_lut_act_bytes,
-    .quantise = quantise,
-    .gemv = gemv,
-    .row = row,
-    .rms_norm = bk_dsp_rms_norm,
-    .silu_mul = bk_dsp_silu_mul,
-    .attend = bk_dsp_attend,
-};
+BK_KERNEL(bk_kernel_dsp, "dsp", "look-up", bk_lut_act_bytes, quantise, gemv, NULL, .tile = 4,
+          .writes_act = true, .row = row, BK_KERNEL_VECTORS(bk_dsp));
 
 #endif

@@ -103,17 +103,7 @@ void bk_dsp_rms_norm(const float *x, const bk_vec *w, float eps, float *out) {
 static inline float exp_inside(float x) {
     const float magic = 12582912.0f;
     float rounded = x * 1.44269504088896341f + magic; /* ends in the integer n */
-    float n = rounded - magic;
-    float r = x - n * 0.693359375f;
-    r = r - n * -2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r;
-    p = p + 1.0f;
+    float p = bk_exp_rest(x, rounded - magic);
     return p * bk_float_from_bits((bk_float_bits(rounded) + 127) << 23);
 }
 
@@ -236,23 +226,14 @@ static int32_t round_block(const float *x, float inverse, int8_t *q) {
     return __smuad((int16x2_t)sum, (int16x2_t)0x00010001);
 }
 
+static inline float amax_of(const float *x) {
+    uint32_t top = amax_bits(x);
+    if (top > 0xff000000) return bk_act_amax(x); /* a NaN, which counts for nothing */
+    return bk_float_from_bits(top >> 1);
+}
+
 void bk_dsp_quantise(const float *x, uint32_t cols, void *act) {
-    int8_t *q = act;
-    bk_act_block *blocks = bk_act_blocks(act, cols);
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, x += BK_Q1_COLS, q += BK_Q1_COLS) {
-        uint32_t top = amax_bits(x);
-        float amax = bk_float_from_bits(top >> 1);
-        if (top > 0xff000000) { /* a NaN, which counts for nothing */
-            amax = 0.0f;
-            for (uint32_t j = 0; j < BK_Q1_COLS; j++) {
-                float a = bk_float_from_bits(bk_float_bits(x[j]) & 0x7fffffff);
-                if (a > amax) amax = a;
-            }
-        }
-        bool usable = amax > 1e-30f && amax < 3e38f;
-        blocks[b].sum = round_block(x, usable ? 127.0f / amax : 0.0f, q);
-        blocks[b].scale = usable ? amax / 127.0f : 0.0f;
-    }
+    bk_act_quantise_with(x, cols, act, amax_of, round_block);
 }
 
 #endif

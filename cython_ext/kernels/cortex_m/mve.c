@@ -105,8 +105,7 @@ static void four_rows_each(const uint8_t *p, uint32_t row_bytes, const int16_t *
 
 /* The same of one row; y is what was there. */
 static float one_row(const uint8_t *p, const int16_t *tables, float scale, float y) {
-    float d = bk_float_from_bits(bk_load16_le(p));
-    __asm__("vcvtb.f32.f16 %0, %0" : "+t"(d));
+    float d = bk_fpu_from_f16(bk_load16_le(p));
     return y + (float)dot(p, tables, tables + HALF, places()) * (d * scale);
 }
 
@@ -133,21 +132,17 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
     if (bk_mve_lost(&last)) plain_gemv(w, act, y, row0, row1);
 }
 
-/* One row without tables: sixteen bits of the row are a predicate. */
+/* Sum of the activations whose sign bit is set, over one block: sixteen bits are a predicate. */
+static inline int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < BK_Q1_COLS / 16; i++, bits += 2, q += 16)
+        sum = vaddvaq_p_s8(sum, vldrbq_s8(q), bk_load16_le(bits));
+    return sum;
+}
+
+/* One row without tables. */
 static float wide_row(const uint8_t *blocks, uint32_t cols, const void *act) {
-    const int8_t *q = act;
-    const bk_act_block *info = bk_act_blocks(act, cols);
-    float y = 0.0f;
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, info++) {
-        float d = bk_float_from_bits(bk_load16_le(blocks));
-        int32_t sum = 0;
-        __asm__("vcvtb.f32.f16 %0, %0" : "+t"(d));
-        blocks += BK_Q1_BITS_AT;
-        for (uint32_t i = 0; i < BK_Q1_COLS / 16; i++, blocks += 2, q += 16)
-            sum = vaddvaq_p_s8(sum, vldrbq_s8(q), bk_load16_le(blocks));
-        y = y + (float)(2 * sum - info->sum) * (d * info->scale);
-    }
-    return y;
+    return bk_act_row_with(blocks, cols, act, masked_sum, bk_fpu_from_f16);
 }
 
 /* A shadow row of a narrow matrix finds the tables of the product before it. */
@@ -161,18 +156,7 @@ static float row(const uint8_t *blocks, uint32_t cols, const void *act) {
     return y;
 }
 
-const bk_kernel bk_kernel_mve = {
-    .name = "mve",
-    .family = "look-up",
-    .tile = 4,
-    .writes_act = true,
-    .act_bytes = bk_lut_act_bytes,
-    .quantise = quantise,
-    .gemv = gemv,
-    .row = row,
-    .rms_norm = bk_mve_rms_norm,
-    .silu_mul = bk_mve_silu_mul,
-    .attend = bk_mve_attend,
-};
+BK_KERNEL(bk_kernel_mve, "mve", "look-up", bk_lut_act_bytes, quantise, gemv, NULL, .tile = 4,
+          .writes_act = true, .row = row, BK_KERNEL_VECTORS(bk_mve));
 
 #endif

@@ -197,22 +197,13 @@ static int32_t round_block(const float *x, float inverse, int8_t *q) {
     return sum;
 }
 
+static inline float amax_of(const float *x) {
+    float amax = bk_float_from_bits(amax_bits(x));
+    return amax != amax ? bk_act_amax(x) : amax; /* a NaN counts for nothing */
+}
+
 void bk_mve_quantise(const float *x, uint32_t cols, void *act) {
-    int8_t *q = act;
-    bk_act_block *blocks = bk_act_blocks(act, cols);
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, x += BK_Q1_COLS, q += BK_Q1_COLS) {
-        float amax = bk_float_from_bits(amax_bits(x));
-        if (amax != amax) { /* a NaN counts for nothing */
-            amax = 0.0f;
-            for (uint32_t j = 0; j < BK_Q1_COLS; j++) {
-                float a = bk_float_from_bits(bk_float_bits(x[j]) & 0x7fffffff);
-                if (a > amax) amax = a;
-            }
-        }
-        bool usable = amax > 1e-30f && amax < 3e38f;
-        blocks[b].sum = round_block(x, usable ? 127.0f / amax : 0.0f, q);
-        blocks[b].scale = usable ? amax / 127.0f : 0.0f;
-    }
+    bk_act_quantise_with(x, cols, act, amax_of, round_block);
 }
 
 #endif

@@ -10,13 +10,9 @@
 #include <arm_mve.h>
 #include <stdbool.h>
 
-#include "bk_dense.h"
+#include "bk_kernel.h"
 
-void bk_mve_quantise(const float *x, uint32_t cols, void *act); /* the common part of an act */
-void bk_mve_rms_norm(const float *x, const bk_vec *w, float eps, float *out);
-void bk_mve_silu_mul(float *gate, const float *up, size_t n);
-void bk_mve_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32_t n, uint32_t d,
-                   float *scores, float *out);
+BK_KERNEL_DECLARE_VECTORS(bk_mve)
 
 enum { BK_MVE_IDC = 1 << 7, BK_MVE_UFC = 1 << 3 }; /* a subnormal was read, or not written */
 

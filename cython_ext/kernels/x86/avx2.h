@@ -11,19 +11,19 @@
 
 #include "bk_act.h"
 #include "bk_kernel.h"
+#include "bk_tile.h"
 
 enum {
     BK_AVX2_ROWS = 64,
     BK_AVX2_BYTES = 16, /* of 8 columns in a block */
     BK_AVX2_REGS = 2,   /* of 32 rows in a tile */
-    BK_AVX2_SCALES_AT = BK_AVX2_BYTES * BK_AVX2_ROWS,
-    BK_AVX2_BLOCK_BYTES = BK_AVX2_SCALES_AT + 2 * BK_AVX2_ROWS,
+    BK_AVX2_SCALES_AT = BK_TILE_SCALES_AT(BK_AVX2_ROWS),
+    BK_AVX2_BLOCK_BYTES = BK_TILE_BLOCK(BK_AVX2_ROWS),
     BK_AVX2_AHEAD = 4096, /* bytes to prefetch ahead of use */
 };
 
 static inline const uint8_t *bk_avx2_tile(const bk_mat *w, uint32_t row) {
-    size_t tile_bytes = (size_t)(w->cols / BK_Q1_COLS) * BK_AVX2_BLOCK_BYTES;
-    return w->packed + row / BK_AVX2_ROWS * tile_bytes;
+    return bk_tile_at(BK_AVX2_ROWS, w, row, 0);
 }
 
 static inline __m256i bk_avx2_load(const void *p) {
@@ -45,26 +45,12 @@ static inline __attribute__((always_inline)) void bk_avx2_add(float *f, __m256i 
     _mm256_storeu_ps(f, _mm256_add_ps(_mm256_loadu_ps(f), c));
 }
 
-/* ---- avx2_tile.c: the layout ---- */
-
-size_t bk_avx2_packed_bytes(uint32_t rows, uint32_t cols);
-void bk_avx2_pack(const bk_mat *w, uint32_t row0, uint32_t row1);
-void bk_avx2_flip_bit(const bk_mat *w, uint32_t row, uint32_t col);
-void bk_avx2_flip_group(const bk_mat *w, uint32_t row, uint32_t group);
-
-/* ---- avx2_vector.c ---- */
-
-void bk_avx2_quantise(const float *x, uint32_t cols, void *act); /* the common part */
+BK_TILE_DECLARE(bk_avx2)           /* avx2_tile.c */
+BK_KERNEL_DECLARE_VECTORS(bk_avx2) /* avx2_vector.c */
 float bk_avx2_row(const uint8_t *blocks, uint32_t cols, const void *act);
-void bk_avx2_rms_norm(const float *x, const bk_vec *weights, float eps, float *out);
-void bk_avx2_silu_mul(float *gate, const float *up, size_t n);
-void bk_avx2_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32_t n, uint32_t d,
-                    float *scores, float *out);
 
 /* The members of a kernel's table that do not depend on how it multiplies. */
-#define BK_AVX2_SHARED                                                                            \
-    .tile = BK_AVX2_ROWS, .packed_bytes = bk_avx2_packed_bytes, .pack = bk_avx2_pack,             \
-    .flip_bit = bk_avx2_flip_bit, .flip_group = bk_avx2_flip_group, .row = bk_avx2_row,           \
-    .rms_norm = bk_avx2_rms_norm, .silu_mul = bk_avx2_silu_mul, .attend = bk_avx2_attend
+#define BK_AVX2_SHARED                                                                           \
+    BK_TILE_MEMBERS(bk_avx2, BK_AVX2_ROWS), .row = bk_avx2_row, BK_KERNEL_VECTORS(bk_avx2)
 
 #endif

@@ -165,12 +165,5 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
     }
 }
 
-const bk_kernel bk_kernel_avx2_lut = {
-    .name = "avx2-lut",
-    .family = "look-up",
-    .act_bytes = act_bytes,
-    .quantise = quantise,
-    .gemv = gemv,
-    .gemm = gemm,
-    BK_AVX2_SHARED,
-};
+BK_KERNEL(bk_kernel_avx2_lut, "avx2-lut", "look-up", act_bytes, quantise, gemv, gemm,
+          BK_AVX2_SHARED);

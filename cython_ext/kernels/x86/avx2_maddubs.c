@@ -178,12 +178,5 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
     }
 }
 
-const bk_kernel bk_kernel_avx2_maddubs = {
-    .name = "avx2-maddubs",
-    .family = "dot-product",
-    .act_bytes = bk_act_plain_bytes,
-    .quantise = bk_avx2_quantise,
-    .gemv = gemv,
-    .gemm = gemm,
-    BK_AVX2_SHARED,
-};
+BK_KERNEL(bk_kernel_avx2_maddubs, "avx2-maddubs", "dot-product", bk_act_plain_bytes,
+          bk_avx2_quantise, gemv, gemm, BK_AVX2_SHARED);

@@ -1,11 +1,6 @@
 /* avx2_tile.c: a matrix into tiles of 64 rows, and flips in them; the layout is in avx2.h. */
 #include "avx2.h"
 
-size_t bk_avx2_packed_bytes(uint32_t rows, uint32_t cols) {
-    size_t tiles = (rows + BK_AVX2_ROWS - 1) / BK_AVX2_ROWS;
-    return tiles * (cols / BK_Q1_COLS) * BK_AVX2_BLOCK_BYTES;
-}
-
 /* One block of rows r and r + 16 of 32; a row that does not exist is the last one again. */
 static __m256i load_pair(const uint8_t *const *rows, uint32_t r, uint32_t block) {
     const uint8_t *low = rows[r] + block * BK_Q1_BYTES + BK_Q1_BITS_AT;
@@ -51,17 +46,8 @@ void bk_avx2_pack(const bk_mat *w, uint32_t row0, uint32_t row1) {
             pack_rows(w, row + 32 * i, (uint8_t *)(uintptr_t)bk_avx2_tile(w, row), i);
 }
 
-static uint8_t *block_of(const bk_mat *w, uint32_t row, uint32_t block) {
-    return (uint8_t *)(uintptr_t)bk_avx2_tile(w, row) + (size_t)block * BK_AVX2_BLOCK_BYTES;
+static uint32_t bit_at(uint32_t row, uint32_t col) {
+    return 8 * (col / 8 * BK_AVX2_ROWS + row) + col % 8;
 }
 
-void bk_avx2_flip_bit(const bk_mat *w, uint32_t row, uint32_t col) {
-    uint8_t *at = block_of(w, row, col / BK_Q1_COLS) + col % BK_Q1_COLS / 8 * BK_AVX2_ROWS;
-    at += row % BK_AVX2_ROWS;
-    *at = (uint8_t)(*at ^ 1u << col % 8);
-}
-
-/* Negating the scale negates the group's part of the sum, exactly. */
-void bk_avx2_flip_group(const bk_mat *w, uint32_t row, uint32_t group) {
-    block_of(w, row, group)[BK_AVX2_SCALES_AT + 2 * (row % BK_AVX2_ROWS) + 1] ^= 0x80;
-}
+BK_TILE_LAYOUT(extern, bk_avx2, BK_AVX2_ROWS, bit_at)

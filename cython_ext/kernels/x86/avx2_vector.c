@@ -62,32 +62,29 @@ static inline __m128i low_bytes(__m256i bits, __m256i *sum) {
     return _mm_unpacklo_epi32(a, b);
 }
 
-static void quantise_block(const float *x, int8_t *q, bk_act_block *block) {
+static inline float amax_of(const float *x) {
     __m256 most = _mm256_setzero_ps(), sign = _mm256_set1_ps(-0.0f);
     for (int i = 0; i < 16; i++) /* the second operand wins over NaN */
         most = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_loadu_ps(x + 8 * i)), most);
-    float amax = max_lane(most);
-    bool usable = amax > 1e-30f && amax < 3e38f;
-    __m256 inverse = _mm256_set1_ps(usable ? 127.0f / amax : 0.0f);
+    return max_lane(most);
+}
+
+static inline int32_t round_block(const float *x, float inverse, int8_t *q) {
     __m256i sum = _mm256_setzero_si256();
     for (int i = 0; i < 16; i++) {
-        __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse);
+        __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), _mm256_set1_ps(inverse));
         __m256i bits = _mm256_castps_si256(_mm256_add_ps(v, _mm256_set1_ps(12582912.0f)));
         _mm_storel_epi64((__m128i *)(void *)(q + 8 * i), low_bytes(bits, &sum));
     }
-    block->scale = usable ? amax / 127.0f : 0.0f;
-    block->sum = sum_epi32(sum);
+    return sum_epi32(sum);
 }
 
 void bk_avx2_quantise(const float *x, uint32_t cols, void *act) {
-    int8_t *q = act;
-    bk_act_block *blocks = bk_act_blocks(act, cols);
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++)
-        quantise_block(x + (size_t)b * BK_Q1_COLS, q + (size_t)b * BK_Q1_COLS, &blocks[b]);
+    bk_act_quantise_with(x, cols, act, amax_of, round_block);
 }
 
 /* Sums of the 32 q whose bit is set. */
-static inline __m256i masked_sum(const uint8_t *bits, const int8_t *q) {
+static inline __m256i masked_32(const uint8_t *bits, const int8_t *q) {
     __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
                                       2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
     __m256i each = _mm256_set1_epi64x((long long)0x8040201008040201);
@@ -96,18 +93,15 @@ static inline __m256i masked_sum(const uint8_t *bits, const int8_t *q) {
     return _mm256_madd_epi16(_mm256_maddubs_epi16(set, bk_avx2_load(q)), _mm256_set1_epi16(1));
 }
 
+static inline int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
+    __m256i sum = _mm256_setzero_si256();
+    for (uint32_t i = 0; i < 4; i++)
+        sum = _mm256_add_epi32(sum, masked_32(bits + 4 * i, q + 32 * i));
+    return sum_epi32(sum);
+}
+
 float bk_avx2_row(const uint8_t *blocks, uint32_t cols, const void *act) {
-    const int8_t *q = act;
-    const bk_act_block *info = bk_act_blocks(act, cols);
-    float y = 0.0f;
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, blocks += BK_Q1_BYTES, q += BK_Q1_COLS) {
-        __m256i sum = _mm256_setzero_si256();
-        for (uint32_t i = 0; i < 4; i++)
-            sum = _mm256_add_epi32(sum, masked_sum(blocks + BK_Q1_BITS_AT + 4 * i, q + 32 * i));
-        int32_t dot = 2 * sum_epi32(sum) - info[b].sum;
-        y = y + (float)dot * (bk_fp16_to_f32(bk_load16_le(blocks)) * info[b].scale);
-    }
-    return y;
+    return bk_act_row_with(blocks, cols, act, masked_sum, bk_fp16_to_f32);
 }
 
 /* ---- norm and gate ------------------------------------------------------------------------ */

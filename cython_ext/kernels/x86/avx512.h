@@ -12,15 +12,16 @@
 
 #include "bk_act.h"
 #include "bk_kernel.h"
+#include "bk_tile.h"
 
 enum {
     BK_AVX512_ROWS = 128,
-    BK_AVX512_WORDS = 8,                            /* of 16 columns in a block */
-    BK_AVX512_REGS = 4,                             /* of 32 rows in a tile */
+    BK_AVX512_WORDS = 8, /* of 16 columns in a block */
+    BK_AVX512_REGS = 4,  /* of 32 rows in a tile */
     BK_AVX512_WORD_BYTES = 64 * BK_AVX512_REGS,
-    BK_AVX512_SCALES_AT = BK_AVX512_WORDS * BK_AVX512_WORD_BYTES,
-    BK_AVX512_BLOCK_BYTES = BK_AVX512_SCALES_AT + 2 * BK_AVX512_ROWS,
-    BK_AVX512_AHEAD = 4096,                         /* bytes to prefetch ahead of use */
+    BK_AVX512_SCALES_AT = BK_TILE_SCALES_AT(BK_AVX512_ROWS),
+    BK_AVX512_BLOCK_BYTES = BK_TILE_BLOCK(BK_AVX512_ROWS),
+    BK_AVX512_AHEAD = 4096, /* bytes to prefetch ahead of use */
 };
 
 /* A tile's sums: [16 k, 16 k + 16) of its rows in v[k]. */
@@ -29,8 +30,7 @@ typedef struct {
 } bk_avx512_sums;
 
 static inline const uint8_t *bk_avx512_tile(const bk_mat *w, uint32_t row) {
-    size_t tile_bytes = (size_t)(w->cols / BK_Q1_COLS) * BK_AVX512_BLOCK_BYTES;
-    return w->packed + row / BK_AVX512_ROWS * tile_bytes;
+    return bk_tile_at(BK_AVX512_ROWS, w, row, 0);
 }
 
 /* Which of the 16 rows from `row` on are below row1. */
@@ -71,26 +71,12 @@ static inline __attribute__((always_inline)) void bk_avx512_add(bk_avx512_sums *
     f->v[2 * i + 1] = _mm512_add_ps(f->v[2 * i + 1], _mm512_mul_ps(v1, _mm512_mul_ps(d1, scale)));
 }
 
-/* ---- avx512_tile.c: the layout ---- */
-
-size_t bk_avx512_packed_bytes(uint32_t rows, uint32_t cols);
-void bk_avx512_pack(const bk_mat *w, uint32_t row0, uint32_t row1);
-void bk_avx512_flip_bit(const bk_mat *w, uint32_t row, uint32_t col);
-void bk_avx512_flip_group(const bk_mat *w, uint32_t row, uint32_t group);
-
-/* ---- avx512_vector.c ---- */
-
-void bk_avx512_quantise(const float *x, uint32_t cols, void *act); /* the common part */
+BK_TILE_DECLARE(bk_avx512)           /* avx512_tile.c */
+BK_KERNEL_DECLARE_VECTORS(bk_avx512) /* avx512_vector.c */
 float bk_avx512_row(const uint8_t *blocks, uint32_t cols, const void *act);
-void bk_avx512_rms_norm(const float *x, const bk_vec *weights, float eps, float *out);
-void bk_avx512_silu_mul(float *gate, const float *up, size_t n);
-void bk_avx512_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32_t n, uint32_t d,
-                      float *scores, float *out);
 
 /* The members of a kernel's table that do not depend on how it multiplies. */
-#define BK_AVX512_SHARED                                                                          \
-    .tile = BK_AVX512_ROWS, .packed_bytes = bk_avx512_packed_bytes, .pack = bk_avx512_pack,       \
-    .flip_bit = bk_avx512_flip_bit, .flip_group = bk_avx512_flip_group, .row = bk_avx512_row,     \
-    .rms_norm = bk_avx512_rms_norm, .silu_mul = bk_avx512_silu_mul, .attend = bk_avx512_attend
+#define BK_AVX512_SHARED                                                                         \
+    BK_TILE_MEMBERS(bk_avx512, BK_AVX512_ROWS), .row = bk_avx512_row, BK_KERNEL_VECTORS(bk_avx512)
 
 #endif

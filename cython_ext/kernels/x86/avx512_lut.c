@@ -157,12 +157,5 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
     }
 }
 
-const bk_kernel bk_kernel_avx512_lut = {
-    .name = "avx512-lut",
-    .family = "look-up",
-    .act_bytes = act_bytes,
-    .quantise = quantise,
-    .gemv = gemv,
-    .gemm = gemm,
-    BK_AVX512_SHARED,
-};
+BK_KERNEL(bk_kernel_avx512_lut, "avx512-lut", "look-up", act_bytes, quantise, gemv, gemm,
+          BK_AVX512_SHARED);

@@ -100,12 +100,5 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
     bk_avx512_vnni_gemm(w, act, act_bytes(w->cols), n, y, stride, row0, row1);
 }
 
-const bk_kernel bk_kernel_avx512_popcount = {
-    .name = "avx512-popcount",
-    .family = "popcount",
-    .act_bytes = act_bytes,
-    .quantise = quantise,
-    .gemv = gemv,
-    .gemm = gemm,
-    BK_AVX512_SHARED,
-};
+BK_KERNEL(bk_kernel_avx512_popcount, "avx512-popcount", "popcount", act_bytes, quantise, gemv, gemm,
+          BK_AVX512_SHARED);

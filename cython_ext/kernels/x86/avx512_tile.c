@@ -1,11 +1,6 @@
 /* avx512_tile.c: a matrix into tiles of 128 rows, and flips in them; the layout is in avx512.h. */
 #include "avx512.h"
 
-size_t bk_avx512_packed_bytes(uint32_t rows, uint32_t cols) {
-    size_t tiles = (rows + BK_AVX512_ROWS - 1) / BK_AVX512_ROWS;
-    return tiles * (cols / BK_Q1_COLS) * BK_AVX512_BLOCK_BYTES;
-}
-
 /* Where 32 rows lie in the file, as offsets from the first: 16 and 16. */
 typedef struct {
     const uint8_t *base;
@@ -65,20 +60,10 @@ void bk_avx512_pack(const bk_mat *w, uint32_t row0, uint32_t row1) {
     }
 }
 
-static uint8_t *block_of(const bk_mat *w, uint32_t row, uint32_t block) {
-    return (uint8_t *)(uintptr_t)bk_avx512_tile(w, row) + (size_t)block * BK_AVX512_BLOCK_BYTES;
+static uint32_t bit_at(uint32_t row, uint32_t col) {
+    uint32_t byte = col / 16 * BK_AVX512_WORD_BYTES + row / 32 * 64;
+    byte += 4 * (row % 16) + 2 * (row % 32 / 16) + col / 8 % 2; /* the row's half of a dword */
+    return 8 * byte + col % 8;
 }
 
-void bk_avx512_flip_bit(const bk_mat *w, uint32_t row, uint32_t col) {
-    uint32_t i = row % BK_AVX512_ROWS / 32, j = row % 32;
-    uint8_t *at = block_of(w, row, col / BK_Q1_COLS) + 64 * i;
-    at += col % BK_Q1_COLS / 16 * BK_AVX512_WORD_BYTES;  /* the word */
-    at += 4 * (j % 16) + 2 * (j / 16) + col / 8 % 2; /* the row's half of a dword, and its byte */
-    *at = (uint8_t)(*at ^ 1u << col % 8);
-}
-
-/* Negating the scale negates the group's part of the sum, exactly. */
-void bk_avx512_flip_group(const bk_mat *w, uint32_t row, uint32_t group) {
-    uint8_t *scale = block_of(w, row, group) + BK_AVX512_SCALES_AT + 2 * (row % BK_AVX512_ROWS);
-    scale[1] ^= 0x80;
-}
+BK_TILE_LAYOUT(extern, bk_avx512, BK_AVX512_ROWS, bit_at)

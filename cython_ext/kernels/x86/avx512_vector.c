@@ -41,49 +41,42 @@ static inline __m512 exp16(__m512 x) {
 
 /* ---- quantised vectors -------------------------------------------------------------------- */
 
-static void quantise_block(const float *x, int8_t *q, bk_act_block *block) {
+static inline float amax_of(const float *x) {
     __m512 most = _mm512_setzero_ps();
     for (int i = 0; i < 8; i++) /* the second operand wins over NaN */
         most = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + 16 * i)), most);
-    float amax = _mm512_reduce_max_ps(most);
-    bool usable = amax > 1e-30f && amax < 3e38f;
-    __m512 inverse = _mm512_set1_ps(usable ? 127.0f / amax : 0.0f);
+    return _mm512_reduce_max_ps(most);
+}
+
+static inline int32_t round_block(const float *x, float inverse, int8_t *q) {
     __m512i sum = _mm512_setzero_si512();
     for (int i = 0; i < 8; i++) {
-        __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + 16 * i), inverse);
+        __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + 16 * i), _mm512_set1_ps(inverse));
         __m512i bits = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
         sum = _mm512_add_epi32(sum, _mm512_srai_epi32(_mm512_slli_epi32(bits, 24), 24));
         _mm_storeu_si128((__m128i *)(void *)(q + 16 * i), _mm512_cvtepi32_epi8(bits));
     }
-    block->scale = usable ? amax / 127.0f : 0.0f;
-    block->sum = _mm512_reduce_add_epi32(sum);
+    return _mm512_reduce_add_epi32(sum);
 }
 
 void bk_avx512_quantise(const float *x, uint32_t cols, void *act) {
-    int8_t *q = act;
-    bk_act_block *blocks = bk_act_blocks(act, cols);
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++)
-        quantise_block(x + (size_t)b * BK_Q1_COLS, q + (size_t)b * BK_Q1_COLS, &blocks[b]);
+    bk_act_quantise_with(x, cols, act, amax_of, round_block);
 }
 
 /* Sum of the 64 q whose bit is set. */
-static inline __m512i masked_sum(const uint8_t *bits, const int8_t *q) {
+static inline __m512i masked_64(const uint8_t *bits, const int8_t *q) {
     __m512i kept = _mm512_maskz_loadu_epi8((__mmask64)bk_load64_le(bits), q);
     __m512i pairs = _mm512_maddubs_epi16(_mm512_set1_epi8(1), kept);
     return _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
 }
 
+static inline int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
+    __m512i sum = _mm512_add_epi32(masked_64(bits, q), masked_64(bits + 8, q + 64));
+    return _mm512_reduce_add_epi32(sum);
+}
+
 float bk_avx512_row(const uint8_t *blocks, uint32_t cols, const void *act) {
-    const int8_t *q = act;
-    const bk_act_block *info = bk_act_blocks(act, cols);
-    float y = 0.0f;
-    for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, blocks += BK_Q1_BYTES, q += BK_Q1_COLS) {
-        const uint8_t *bits = blocks + BK_Q1_BITS_AT;
-        __m512i sum = _mm512_add_epi32(masked_sum(bits, q), masked_sum(bits + 8, q + 64));
-        int32_t dot = 2 * _mm512_reduce_add_epi32(sum) - info[b].sum;
-        y = y + (float)dot * (bk_fp16_to_f32(bk_load16_le(blocks)) * info[b].scale);
-    }
-    return y;
+    return bk_act_row_with(blocks, cols, act, masked_sum, bk_fp16_to_f32);
 }
 
 /* ---- norm and gate ------------------------------------------------------------------------ */

@@ -207,12 +207,5 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
     bk_avx512_vnni_gemm(w, act, bk_act_plain_bytes(w->cols), n, y, stride, row0, row1);
 }
 
-const bk_kernel bk_kernel_avx512_vnni = {
-    .name = "avx512-vnni",
-    .family = "dot-product",
-    .act_bytes = bk_act_plain_bytes,
-    .quantise = bk_avx512_quantise,
-    .gemv = gemv,
-    .gemm = gemm,
-    BK_AVX512_SHARED,
-};
+BK_KERNEL(bk_kernel_avx512_vnni, "avx512-vnni", "dot-product", bk_act_plain_bytes,
+          bk_avx512_quantise, gemv, gemm, BK_AVX512_SHARED);

@@ -14,8 +14,4 @@ enum {
     BK_CMSDK_TX_INT = 4, BK_CMSDK_RX_INT = 8                             /* ctrl */
 };
 
-/* A watchdog that counts down `hz` a second and resets the chip after `seconds` unfed. */
-void bk_cmsdk_watchdog_start(uint32_t hz, uint32_t seconds);
-void bk_cmsdk_watchdog_feed(void);
-
 #endif

@@ -5,7 +5,6 @@
 void bk_cmsdk_tx_irq(void);
 
 static bk_cmsdk_uart *const uart = (bk_cmsdk_uart *)BK_CMSDK_UART;
-static uint32_t overruns;
 
 void bk_chip_uart_start(void) {
     uart->bauddiv = BK_CHIP_HZ / 115200;
@@ -18,7 +17,7 @@ void bk_chip_uart_start(void) {
 bool bk_chip_uart_take(uint8_t *byte) {
     if (uart->state & BK_CMSDK_RX_OVERRUN) {
         uart->state = BK_CMSDK_RX_OVERRUN;
-        overruns++;
+        bk_uart_overrun();
     }
     /* Acknowledge before reading: a byte that arrives in between raises its own interrupt. */
     uart->intstatus = BK_CMSDK_RX;
@@ -31,16 +30,7 @@ bool bk_chip_uart_may_send(void) { return !(uart->state & BK_CMSDK_TX_FULL); }
 
 void bk_chip_uart_send(uint8_t byte) { uart->data = byte; }
 
-uint32_t bk_chip_uart_lost(void) {
-    bk_irq_off();
-    uint32_t n = overruns;
-    overruns = 0;
-    bk_irq_on();
-    return n;
-}
-
 void bk_chip_uart_listen(bool on) {
-    bk_irq_off();
     if (on) {
         uart->ctrl |= BK_CMSDK_RX_INT;
         bk_irq_kick(BK_UART_IRQ);
@@ -48,7 +38,6 @@ void bk_chip_uart_listen(bool on) {
         uart->ctrl &= ~(uint32_t)BK_CMSDK_RX_INT;
         uart->intstatus = BK_CMSDK_RX; /* else it keeps interrupting, masked or not */
     }
-    bk_irq_on();
 }
 
 void bk_chip_uart_call_when_free(void) { uart->ctrl |= BK_CMSDK_TX_INT; }

@@ -54,25 +54,30 @@ extern const bk_kernel bk_kernel_dsp, bk_kernel_mve;
 
 void bk_clock_start(uint32_t core_hz); /* SysTick, one interrupt a millisecond */
 uint32_t bk_clock_hz(void);
-void bk_uart_start(void);
-void bk_place(bk_board *board); /* model, kernel, context and memory, where the linker put them */
-void bk_place_model(bk_board *board); /* all but the memory; nothing in a switcher */
+/* Starts tick, watchdog and UART of a chip with this clock, and adds to the board what the linker
+ * script decides: model, kernel, context and memory. */
+const bk_board *bk_start(bk_board *board, uint32_t core_hz);
+/* Waits at most a moment: a part that never gets ready still starts, slowly, and says so. */
+bool bk_wait_until(volatile uint32_t *reg, uint32_t mask, uint32_t value);
+void bk_place_model(bk_board *board); /* model, kernel and context; nothing in a switcher */
 
 /* ---- what a chip gives (and its bk_chip.h: BK_UART_IRQ, BK_N_IRQ, BK_CHIP_VECTORS,
  *      BK_CHIP_KERNEL) ---- */
 
+void bk_chip_watchdog_start(void); /* bk_port_feed_watchdog is the chip's, too */
 /* The UART: set up with its receive interrupt on; its interrupt; is there a byte (taken); may one
- * be sent; send it. `lost` counts what the hardware dropped since it was last asked. */
+ * be sent; send it. Where `take` sees that the hardware dropped bytes, it calls bk_uart_overrun. */
 void bk_chip_uart_start(void);
 bool bk_chip_uart_take(uint8_t *byte);
 bool bk_chip_uart_may_send(void);
 void bk_chip_uart_send(uint8_t byte);
-uint32_t bk_chip_uart_lost(void);
-/* Mask the receive interrupt (the ring is full) or let it come again, also for a byte that waits. */
+/* Mask the receive interrupt (the ring is full) or let it come again, also for a byte that waits.
+ * Called where the UART does not interrupt. */
 void bk_chip_uart_listen(bool on);
 /* Let an interrupt come when a byte may be sent; it comes once. */
 void bk_chip_uart_call_when_free(void);
 /* Called by the vector table for BK_UART_IRQ; it takes what has arrived. */
 void bk_uart_irq(void);
+void bk_uart_overrun(void);
 
 #endif

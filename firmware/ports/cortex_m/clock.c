@@ -18,6 +18,12 @@ void bk_clock_start(uint32_t core_hz) {
 
 uint32_t bk_clock_hz(void) { return hz; }
 
+bool bk_wait_until(volatile uint32_t *reg, uint32_t mask, uint32_t value) {
+    for (uint32_t i = 0; i < 1000000; i++)
+        if ((*reg & mask) == value) return true;
+    return false;
+}
+
 void bk_clock_irq(void) {
     uint32_t t = ticks + 1;
     ticks = t;

@@ -19,9 +19,9 @@ static uint8_t ring[BK_RX_RING];
 static volatile uint32_t head; /* written by the interrupt */
 static volatile uint32_t tail; /* written by bk_port_read */
 static volatile bool masked;
-static uint32_t lost;
+static volatile uint32_t lost; /* counted by the interrupt */
 
-void bk_uart_start(void) { bk_chip_uart_start(); }
+void bk_uart_overrun(void) { lost++; }
 
 void bk_uart_irq(void) {
     uint32_t h = head;
@@ -43,12 +43,14 @@ size_t bk_port_read(uint8_t *p, size_t cap) {
     tail = t;
     if (masked && n) {
         masked = false;
+        bk_irq_off();
         bk_chip_uart_listen(true);
+        bk_irq_on();
     }
     return n;
 }
 
-uint32_t bk_port_lost(void) { return lost += bk_chip_uart_lost(); }
+uint32_t bk_port_lost(void) { return lost; }
 
 /* A host that does not read must not stop the device for ever: after a while bytes are dropped. */
 static bool wait_until_free(void) {

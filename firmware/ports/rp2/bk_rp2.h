@@ -18,12 +18,8 @@ static inline uint32_t bk_rp2_rom_half(uintptr_t at) {
     return *(const volatile uint16_t *)at;
 }
 
-/* Waits at most a moment: a chip that does not answer still gets to say so. */
-bool bk_rp2_wait(uint32_t reg, uint32_t mask, uint32_t value);
-
 /* The core from its 12 MHz crystal; returns its clock in Hz. */
 uint32_t bk_rp2_clocks(void);
-void bk_rp2_watchdog_start(void); /* 8 s */
 
 /* Sectors at the end of the flash that the linker script leaves to the store. */
 extern const bk_flash bk_rp2_flash;

@@ -6,9 +6,5 @@
 const bk_board *bk_port_start(void) {
     static bk_board board = {.id = BK_CHIP_ID, .flash = &bk_rp2_flash};
     board.clock_hz = bk_rp2_clocks();
-    bk_clock_start(board.clock_hz);
-    bk_rp2_watchdog_start();
-    bk_uart_start();
-    bk_place(&board);
-    return &board;
+    return bk_start(&board, board.clock_hz);
 }

@@ -19,7 +19,6 @@ _Static_assert(offsetof(pl011, fr) == 0x18 && offsetof(pl011, ibrd) == 0x24, "PL
 _Static_assert(offsetof(pl011, imsc) == 0x38 && offsetof(pl011, icr) == 0x44, "PL011's layout");
 
 static pl011 *const uart = (pl011 *)BK_UART0;
-static uint32_t overruns;
 
 static void use_pin(uint32_t pin) {
     BK_REG(BK_PADS_BANK0 + 4 + 4 * pin) = 1 << 6 | 1 << 3 | 1 << 1; /* input, pull-up, Schmitt */
@@ -30,7 +29,7 @@ void bk_chip_uart_start(void) {
     uint32_t wanted = BK_RESET_UART0 | BK_RESET_IO_BANK0 | BK_RESET_PADS_BANK0;
     bk_rp2_set(BK_RESETS, BK_RESET_UART0);
     bk_rp2_clear(BK_RESETS, wanted);
-    (void)bk_rp2_wait(BK_RESETS + 8, wanted, wanted);
+    (void)bk_wait_until(&BK_REG(BK_RESETS + 8), wanted, wanted);
     use_pin(0);
     use_pin(1);
     uint32_t by_128 = (bk_clock_hz() * 8 + 115200 / 2) / 115200; /* 128 * hz / (16 * baud) */
@@ -47,7 +46,7 @@ bool bk_chip_uart_take(uint8_t *byte) {
     uart->imsc &= ~(uint32_t)TX_INT; /* it has done its work: see call_when_free */
     if (uart->fr & RX_EMPTY) return false;
     uint32_t data = uart->dr;
-    if (data & OVERRUN) overruns++;
+    if (data & OVERRUN) bk_uart_overrun();
     *byte = (uint8_t)data;
     return true;
 }
@@ -55,14 +54,6 @@ bool bk_chip_uart_take(uint8_t *byte) {
 bool bk_chip_uart_may_send(void) { return !(uart->fr & TX_FULL); }
 
 void bk_chip_uart_send(uint8_t byte) { uart->dr = byte; }
-
-uint32_t bk_chip_uart_lost(void) {
-    bk_irq_off();
-    uint32_t n = overruns;
-    overruns = 0;
-    bk_irq_on();
-    return n;
-}
 
 void bk_chip_uart_listen(bool on) {
     if (on)

@@ -7,6 +7,7 @@
 #define BK_CHIP_KERNEL bk_kernel_dsp
 #define BK_N_IRQ 82
 #define BK_UART_IRQ 37 /* USART1 */
+#define BK_CHIP_IWDG 0x40003000u
 
 void bk_uart_irq(void);
 #define BK_CHIP_VECTORS [15 + BK_UART_IRQ] = bk_uart_irq
@@ -14,7 +15,5 @@ void bk_uart_irq(void);
 /* The core at 168 MHz from the internal oscillator: the same on every board, whatever its crystal.
  * Returns what it became. */
 uint32_t bk_stm32f4_clocks(void);
-/* The independent watchdog: about 8 s, from an oscillator of 17 to 47 kHz. */
-void bk_stm32f4_watchdog_start(void);
 
 #endif

@@ -14,14 +14,10 @@ static bk_board board = {.id = "stm32f405", .flash = &bk_flash_stm32f4};
 
 const bk_board *bk_port_start(void) {
     uint32_t hz = bk_stm32f4_clocks();
-    bk_clock_start(hz);
-    bk_stm32f4_watchdog_start();
-    bk_uart_start();
 #ifdef BK_EMULATED
     bk_flash_ram_init(&store, bk_link_store, 16384, 3, 4);
 #else
     board.clock_hz = hz;
 #endif
-    bk_place(&board);
-    return &board;
+    return bk_start(&board, hz);
 }

@@ -19,20 +19,13 @@ enum {
 /* No clock controller in the emulator: its core always runs at the part's full speed. */
 uint32_t bk_stm32f4_clocks(void) { return CORE_HZ; }
 #else
-/* Bounded: a part whose PLL never locks still starts, slowly. */
-static bool wait_for(volatile uint32_t *reg, uint32_t mask, uint32_t value) {
-    for (uint32_t i = 0; i < 100000; i++)
-        if ((*reg & mask) == value) return true;
-    return false;
-}
-
 uint32_t bk_stm32f4_clocks(void) {
     RCC_PLLCFGR = PLL_M | PLL_N | PLL_P_2 | PLL_Q;
     RCC_CR |= PLL_ON;
-    if (!wait_for(&RCC_CR, PLL_READY, PLL_READY)) return HSI_HZ;
+    if (!bk_wait_until(&RCC_CR, PLL_READY, PLL_READY)) return HSI_HZ;
     FLASH_ACR = WAIT_STATES | PREFETCH | I_CACHE | D_CACHE;
     RCC_CFGR = APB1_BY_4 | APB2_BY_2 | USE_PLL;
-    if (wait_for(&RCC_CFGR, 3 << 2, PLL_USED)) return CORE_HZ;
+    if (bk_wait_until(&RCC_CFGR, 3 << 2, PLL_USED)) return CORE_HZ;
     RCC_CFGR = 0; /* with the buses as fast as the core again */
     return HSI_HZ;
 }

@@ -19,7 +19,6 @@ enum {
 };
 
 static usart *const uart = (usart *)0x40011000u;
-static uint32_t overruns;
 
 void bk_chip_uart_start(void) {
     uint32_t hz = bk_clock_hz();
@@ -39,7 +38,7 @@ bool bk_chip_uart_take(uint8_t *byte) {
     uart->cr1 &= ~(uint32_t)TX_INT; /* it has done its work: see call_when_free */
     if (!(status & (RX_FULL | OVERRUN))) return false;
     uint32_t data = uart->dr; /* clears both */
-    if (status & OVERRUN) overruns++;
+    if (status & OVERRUN) bk_uart_overrun();
     *byte = (uint8_t)data;
     return (status & RX_FULL) != 0;
 }
@@ -48,17 +47,8 @@ bool bk_chip_uart_may_send(void) { return (uart->sr & TX_FREE) != 0; }
 
 void bk_chip_uart_send(uint8_t byte) { uart->dr = byte; }
 
-uint32_t bk_chip_uart_lost(void) {
-    bk_irq_off();
-    uint32_t n = overruns;
-    overruns = 0;
-    bk_irq_on();
-    return n;
-}
-
 /* QEMU's USART keeps its interrupt up although RX_INT goes down, so the NVIC is told, too. */
 void bk_chip_uart_listen(bool on) {
-    bk_irq_off();
     if (on) {
         uart->cr1 |= RX_INT;
         bk_irq_enable(BK_UART_IRQ);
@@ -66,7 +56,6 @@ void bk_chip_uart_listen(bool on) {
         uart->cr1 &= ~(uint32_t)RX_INT;
         bk_irq_disable(BK_UART_IRQ);
     }
-    bk_irq_on();
 }
 
 void bk_chip_uart_call_when_free(void) {

@@ -6,6 +6,7 @@
 
 #define BK_CHIP_KERNEL bk_kernel_dsp
 #define BK_N_IRQ 150
+#define BK_CHIP_IWDG 0x58004800u
 #define BK_UART_IRQ 39 /* USART3, which the board's ST-LINK carries over USB */
 
 void bk_uart_irq(void);
@@ -15,7 +16,6 @@ enum { BK_PCLK1_OF_CORE = 4 }; /* USART3's clock is the core's divided by this *
 
 /* The core at 400 MHz from the internal oscillator, or at its 64 MHz if that fails; returns which. */
 uint32_t bk_stm32h7_clocks(void);
-void bk_stm32h7_watchdog_start(void); /* about 8 s */
 
 /* The last four sectors of the second bank, 128 KB each. */
 extern const bk_flash bk_stm32h7_flash;

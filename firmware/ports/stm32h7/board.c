@@ -6,9 +6,5 @@
 const bk_board *bk_port_start(void) {
     static bk_board board = {.id = "nucleo-h743zi", .flash = &bk_stm32h7_flash};
     board.clock_hz = bk_stm32h7_clocks();
-    bk_clock_start(board.clock_hz);
-    bk_stm32h7_watchdog_start();
-    bk_uart_start();
-    bk_place(&board);
-    return &board;
+    return bk_start(&board, board.clock_hz);
 }

@@ -1,4 +1,4 @@
-/* clocks.c: 400 MHz from the 64 MHz internal oscillator; the watchdog (RM0433, chapters 6 to 8, 43). */
+/* clocks.c: 400 MHz from the 64 MHz internal oscillator (RM0433, chapters 6 to 8). */
 #include "bk_chip.h"
 #include "bk_cortex_m.h"
 
@@ -16,9 +16,6 @@
 #define FLASH_ACR BK_REG(0x52002000)
 #define ICIALLU BK_REG(0xE000EF50)
 #define CCR BK_REG(0xE000ED14)
-#define IWDG_KR BK_REG(0x58004800)
-#define IWDG_PR BK_REG(0x58004804)
-#define IWDG_RLR BK_REG(0x58004808)
 
 enum {
     HSI_HZ = 64000000, CORE_HZ = 400000000,
@@ -33,16 +30,8 @@ enum {
     D2_APBS_BY_2 = 4 << 4 | 4 << 8, D3_APB_BY_2 = 4 << 4,
     WAIT_STATES = 2 | 2 << 4,                       /* FLASH_ACR, for a bus of 200 MHz */
     USE_PLL = 3, PLL_USED = 3 << 3,                 /* RCC_CFGR */
-    I_CACHE = 1 << 17,                              /* CCR */
-    START = 0xCCCC, ACCESS = 0x5555, FEED = 0xAAAA, BY_256 = 6, COUNT = 1000 /* 8 s at 32 kHz */
+    I_CACHE = 1 << 17                               /* CCR */
 };
-
-/* Bounded: a part that never gets ready still starts, slowly. */
-static bool wait_for(volatile uint32_t *reg, uint32_t mask, uint32_t value) {
-    for (uint32_t i = 0; i < 1000000; i++)
-        if ((*reg & mask) == value) return true;
-    return false;
-}
 
 static void use_i_cache(void) {
     ICIALLU = 0;
@@ -54,29 +43,19 @@ static void use_i_cache(void) {
 uint32_t bk_stm32h7_clocks(void) {
     use_i_cache();
     PWR_CR3 = SUPPLY_UNCHANGED;
-    if (!wait_for(&PWR_CSR1, SUPPLY_READY, SUPPLY_READY)) return HSI_HZ;
+    if (!bk_wait_until(&PWR_CSR1, SUPPLY_READY, SUPPLY_READY)) return HSI_HZ;
     PWR_D3CR |= SCALE_1;
-    if (!wait_for(&PWR_D3CR, SUPPLY_READY, SUPPLY_READY)) return HSI_HZ;
+    if (!bk_wait_until(&PWR_D3CR, SUPPLY_READY, SUPPLY_READY)) return HSI_HZ;
     RCC_PLLCKSELR = FROM_HSI_BY_4;
     RCC_PLLCFGR = INPUT_8_TO_16 | OUTPUT_P;
     RCC_PLL1DIVR = TIMES_50_BY_2;
     RCC_CR |= PLL_ON;
-    if (!wait_for(&RCC_CR, PLL_READY, PLL_READY)) return HSI_HZ;
+    if (!bk_wait_until(&RCC_CR, PLL_READY, PLL_READY)) return HSI_HZ;
     RCC_D1CFGR = BUS_BY_2 | D1_APB_BY_2;
     RCC_D2CFGR = D2_APBS_BY_2;
     RCC_D3CFGR = D3_APB_BY_2;
     FLASH_ACR = WAIT_STATES;
     RCC_CFGR = USE_PLL;
     /* The buses are divided in both cases, so USART3's share of the core's clock is the same. */
-    return wait_for(&RCC_CFGR, 7 << 3, PLL_USED) ? CORE_HZ : HSI_HZ;
+    return bk_wait_until(&RCC_CFGR, 7 << 3, PLL_USED) ? CORE_HZ : HSI_HZ;
 }
-
-void bk_stm32h7_watchdog_start(void) {
-    IWDG_KR = START;
-    IWDG_KR = ACCESS;
-    IWDG_PR = BY_256;
-    IWDG_RLR = COUNT;
-    IWDG_KR = FEED;
-}
-
-void bk_port_feed_watchdog(void) { IWDG_KR = FEED; }

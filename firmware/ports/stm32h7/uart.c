@@ -18,7 +18,6 @@ enum {
 };
 
 static usart *const uart = (usart *)0x40004800u;
-static uint32_t overruns;
 
 void bk_chip_uart_start(void) {
     uint32_t hz = RCC_D1CFGR & 8 ? bk_clock_hz() / BK_PCLK1_OF_CORE : bk_clock_hz();
@@ -37,7 +36,7 @@ bool bk_chip_uart_take(uint8_t *byte) {
     uart->cr1 &= ~(uint32_t)TX_INT; /* it has done its work: see call_when_free */
     if (status & OVERRUN) {
         uart->icr = OVERRUN;
-        overruns++;
+        bk_uart_overrun();
     }
     if (!(status & RX_FULL)) return false;
     *byte = (uint8_t)uart->rdr;
@@ -48,22 +47,12 @@ bool bk_chip_uart_may_send(void) { return (uart->isr & TX_FREE) != 0; }
 
 void bk_chip_uart_send(uint8_t byte) { uart->tdr = byte; }
 
-uint32_t bk_chip_uart_lost(void) {
-    bk_irq_off();
-    uint32_t n = overruns;
-    overruns = 0;
-    bk_irq_on();
-    return n;
-}
-
 /* An overrun interrupts as long as RX_INT is on: masked, it waits in the status. */
 void bk_chip_uart_listen(bool on) {
-    bk_irq_off();
     if (on)
         uart->cr1 |= RX_INT;
     else
         uart->cr1 &= ~(uint32_t)RX_INT;
-    bk_irq_on();
 }
 
 void bk_chip_uart_call_when_free(void) { uart->cr1 |= TX_INT; }

@@ -2,7 +2,10 @@
 #include <string.h>
 
 #include "bk_bpe.h"
-#include "bk_overlay.h"
+#include "bk_forward.h"
+#include "bk_open.h"
+#include "bk_overlay_build.h"
+#include "bk_pack.h"
 #include "bk_sha256.h"
 #include "checks.h"
 #include "golden.h"

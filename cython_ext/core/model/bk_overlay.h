@@ -7,8 +7,7 @@
 #ifndef BK_OVERLAY_H
 #define BK_OVERLAY_H
 
-#include "bk_kernel.h"
-#include "bk_patch.h"
+#include "bk_model.h"
 
 typedef struct {
     uint32_t row;
@@ -22,16 +21,6 @@ typedef struct bk_overlay {
     uint32_t n_sections;        /* n_layers * 7 */
     uint32_t n_rows, n_shadows; /* all rows changed; those of them with a shadow */
 } bk_overlay;
-
-/* Bytes of memory that an overlay of these patches needs on this model. At most BK_MAX_ACTIVE
- * patches; each must have passed bk_patch_check, though a bad range is refused here again. */
-int bk_overlay_bytes(const bk_patch *const *patches, uint32_t n, const bk_model *model,
-                     size_t *bytes);
-
-/* Build into mem (4-byte aligned, size bytes). It reads pristine rows from the model now and
- * nothing of the patches later. */
-int bk_overlay_build(bk_overlay *overlay, const bk_patch *const *patches, uint32_t n,
-                     const bk_model *model, void *mem, size_t size);
 
 /* After a GEMV of layer `layer`, projection p: set right the rows of y [w->rows] that the overlay
  * changes. overlay may be NULL. */
