@@ -18,7 +18,6 @@ Ability = Literal[
     "line",  # it has a serial line, at `path`
     "keeps",  # its store outlives the power
     "policy",  # it can be given keys, and told what signatures patches need
-    "quick",  # a random life may be long
 ]
 Mode = Literal["overlay", "in_place"]
 
@@ -56,6 +55,9 @@ class OnLine(Running, Protocol):
     def path(self) -> str:
         """Where hosts open it."""
 
+    def send(self, packet: bytes) -> None:
+        """Send a packet and await nothing."""
+
     def stream(self, data: bytes, packets: int, lines: bool) -> tuple[list[bytes], str]:
         """Send bytes; so many packets that come, and text, if there is to be some."""
 
@@ -69,3 +71,4 @@ class Port:
     mode: Mode
     can: frozenset[Ability]
     ctx: int = 48
+    steps: int = 20  # of a random life: what it has the time for

@@ -14,7 +14,7 @@ from firmware_monocypher import FetchError
 
 from support.compilers import missing
 from support.firmware.board import HostBoard, host_program
-from support.ports import Mode, Port, Running, Setting
+from support.ports import Ability, Mode, Port, Running, Setting
 from support.ports.line import LineDevice
 
 
@@ -65,11 +65,8 @@ def _process(mode: Mode) -> Callable[[Setting], AbstractContextManager[Running]]
     return lambda setting: as_process(setting, mode)
 
 
+ALL: frozenset[Ability] = frozenset({"keeps", "line", "policy"})
 PORTS = (
-    Port(
-        "firmware", _process("overlay"), "overlay", frozenset({"keeps", "line", "policy", "quick"})
-    ),
-    Port(
-        "firmware-in-place", _process("in_place"), "in_place", frozenset({"keeps", "line", "quick"})
-    ),
+    Port("firmware", _process("overlay"), "overlay", ALL, steps=60),
+    Port("firmware-in-place", _process("in_place"), "in_place", ALL, steps=60),
 )

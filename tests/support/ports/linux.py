@@ -12,7 +12,7 @@ from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
 from support.agents import Agent
-from support.ports import Mode, Port, Running, Setting
+from support.ports import Ability, Mode, Port, Running, Setting
 from support.ports.line import LineDevice
 
 CTX = 48
@@ -121,14 +121,9 @@ def _alone(mode: Mode) -> Callable[[Setting], AbstractContextManager[Running]]:
     return lambda setting: in_process(setting, mode)
 
 
+ALL: frozenset[Ability] = frozenset({"clock", "keeps", "policy"})
 PORTS = (
-    Port(
-        "linux", _alone("overlay"), "overlay",
-        frozenset({"clock", "keeps", "policy", "quick"}), CTX,
-    ),
-    Port(
-        "linux-in-place", _alone("in_place"), "in_place", frozenset({"clock", "keeps", "quick"}),
-        CTX,
-    ),
-    Port("linux-process", on_a_cable, "overlay", frozenset({"clock", "keeps", "line"}), CTX),
-)  # fmt: skip
+    Port("linux", _alone("overlay"), "overlay", ALL, CTX, steps=120),
+    Port("linux-in-place", _alone("in_place"), "in_place", ALL, CTX, steps=120),
+    Port("linux-process", on_a_cable, "overlay", ALL | {"line"}, CTX),
+)
