@@ -12,7 +12,6 @@ small is what runs here in large.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import shutil
 import subprocess
@@ -22,30 +21,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
+sys.path.append(str(ROOT / "tools/check"))
+
+from bankai_edge.model import Model  # noqa: E402
+from bankai_edge.shipped import NANO  # noqa: E402
+from support import agents, endurance, faults, install_cut, power_cut  # noqa: E402
+from support.tamper import POLICIES, Board, public, run_tampering  # noqa: E402
+
 SKIPPED = 77
-
-
-def module(name: str) -> Any:
-    """One of the tests' own modules."""
-    return importlib.import_module(f"support.{name}")
-
-
-def nano() -> Path:
-    """The model that ships in the package."""
-    from bankai_edge.shipped import NANO
-
-    return NANO
-
-
-def loaded() -> Any:
-    """The same, opened."""
-    from bankai_edge.model import Model
-
-    return Model(nano())
 
 
 @contextmanager
@@ -61,7 +47,7 @@ def folder() -> Iterator[Path]:
 
 def cuts(short: bool) -> Iterator[str]:
     """The line cut, and the board rebooted, after every byte of a push."""
-    faults, model = module("faults"), loaded()
+    model = Model(NANO)
     for overwrite in (False, True):
         for reboot in (False, True):
             with folder() as at:
@@ -73,7 +59,7 @@ def cuts(short: bool) -> Iterator[str]:
 
 def noise(short: bool) -> Iterator[str]:
     """Bytes dropped, doubled, flipped and late."""
-    faults, model = module("faults"), loaded()
+    model = Model(NANO)
     for rate in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2):
         with folder() as at:
             yield f"1 in {1 / rate:.0f}: " + str(
@@ -81,16 +67,16 @@ def noise(short: bool) -> Iterator[str]:
             )
     for rate in (1e-3, 5e-3):
         with folder() as at:
-            tally = faults.run_pty(nano(), at / "s", rate=rate, pushes=4 if short else 200)
+            tally = faults.run_pty(NANO, at / "s", rate=rate, pushes=4 if short else 200)
             yield f"between processes, 1 in {1 / rate:.0f}: {tally}"
 
 
 def udp(short: bool) -> Iterator[str]:
     """Datagrams lost, repeated, late: through a relay, and by the kernel's netem where it can."""
-    faults, agents, model = module("faults"), module("agents"), loaded()
+    model = Model(NANO)
     patches = {name: faults.scattered(model, name, name) for name in ("a", "b")}
     for loss in (0.01, 0.1) if short else (0.01, 0.05, 0.1, 0.2, 0.3):
-        with folder() as at, agents.Agent(nano(), at / "store", "--udp", "0") as agent:
+        with folder() as at, agents.Agent(NANO, at / "store", "--udp", "0") as agent:
             relay = faults.UdpRelay(agent.udp_port, faults.Weather(loss, 0.1, 0.1), seed=2)
             place = f"udp://127.0.0.1:{relay.port}"
             tally = faults.run_udp(place, patches, rounds=8 if short else 200)
@@ -102,7 +88,7 @@ def udp(short: bool) -> Iterator[str]:
     with folder() as at:
         for name, data in patches.items():
             (at / f"{name}.bkp").write_bytes(data)
-        words = ["unshare", "--net", sys.executable, "-m", "support.netem", str(nano()), str(at)]
+        words = ["unshare", "--net", sys.executable, "-m", "support.netem", str(NANO), str(at)]
         done = subprocess.run(
             [*words, "4" if short else "50"], capture_output=True, text=True, cwd=TESTS
         )
@@ -115,15 +101,14 @@ def udp(short: bool) -> Iterator[str]:
 
 def hosts(short: bool) -> Iterator[str]:
     """Two hosts pushing at once, under one name."""
-    faults, agents, model = module("faults"), module("agents"), loaded()
+    model = Model(NANO)
     both = [faults.scattered(model, "p", seed) for seed in (1, 2)]
-    with folder() as at, agents.Agent(nano(), at / "store", "--tcp", "0") as agent:
+    with folder() as at, agents.Agent(NANO, at / "store", "--tcp", "0") as agent:
         yield str(faults.run_two_hosts(agent.place("tcp"), both, rounds=15 if short else 500))
 
 
 def power(short: bool) -> Iterator[str]:
     """The power cut at every operation of the store, and at random."""
-    power_cut = module("power_cut")
     operations, tried = power_cut.everywhere()
     yield f"{tried:,} cuts: each of {operations} operations, several fates of what was unsynced"
     stride = 9 if short else 1
@@ -137,24 +122,23 @@ def power(short: bool) -> Iterator[str]:
 
 def install(short: bool) -> Iterator[str]:
     """The power cut at every operation of an install, and at random."""
-    cut = module("install_cut")
-    fates = cut.FATES if short else (*cut.FATES, ("kept", "lost"), ("random", "kept"))
-    operations, tried = cut.everywhere(fates)
-    yield f"{tried:,} cuts: at each of {operations} operations"
+    if not short:
+        fates = (*install_cut.FATES, ("kept", "lost"), ("random", "kept"))
+        operations, tried = install_cut.everywhere(fates)
+        yield f"{tried:,} cuts: at each of {operations} operations"
     seeds = 5 if short else 100
-    yield f"{sum(cut.at_random(seed) for seed in range(seeds)):,} cuts in {seeds} random lives"
+    tried = sum(install_cut.at_random(seed) for seed in range(seeds))
+    yield f"{tried:,} cuts in {seeds} random lives"
 
 
 def kill(short: bool) -> Iterator[str]:
     """Kill -9 at random times, under load and while starting."""
-    endurance = module("endurance")
     with folder() as at:
         yield str(endurance.run_kills(at, 8 if short else 200, seed=int(time.time())))
 
 
 def cycles(short: bool) -> Iterator[str]:
     """Push, use, ask, off, again and again: no growth in memory, handles, threads, store."""
-    endurance = module("endurance")
     for mode in ("overlay", "in-place"):
         with folder() as at:
             turns = 60 if short else 1000
@@ -171,12 +155,12 @@ def tamper(short: bool) -> Iterator[str]:
     """Every bit of a signed patch flipped, under every policy."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    tests, key = module("tamper"), Ed25519PrivateKey.generate()
-    for policy in tests.POLICIES:
+    key = Ed25519PrivateKey.generate()
+    for policy in POLICIES:
         with folder() as at:
-            board = tests.Board(loaded(), at / "store", policy)
-            board.trust.trust("me", tests.public(key))
-            refused, cut = tests.run_tampering(board, key)
+            board = Board(Model(NANO), at / "store", policy)
+            board.trust.trust("me", public(key))
+            refused, cut = run_tampering(board, key)
             yield f"{policy}: {sum(refused.values()):,} bits, {cut} cuts, all refused: {refused}"
 
 
@@ -219,7 +203,6 @@ def main() -> None:
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    sys.path[:0] = [str(TESTS), str(ROOT / "tools/check")]
     os.chdir(TESTS)  # from the root, -m would find the sources, which have no core beside
     began = time.monotonic()
     for name in options.parts or PARTS:

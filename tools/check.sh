@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what the tests need and run them all: lint, types, C under sanitizers, the firmware on
-# emulated chips, pytest.
+# Install what the tests need and run them all: lint, types, spelling, the house, C under sanitizers,
+# the firmware on emulated chips, pytest.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/check/environment.sh
@@ -11,5 +11,7 @@ environment gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-aarch64-linux-gnu libc
 ruff check .
 ruff format --check .
 mypy
+codespell
+python tools/check/house.py
 python -m pip install -q --disable-pip-version-check -r firmware/requirements.txt
 exec pytest "$@"

@@ -12,6 +12,7 @@ from typing import Any
 from bankai_edge import __version__
 from bankai_edge.bench.machine import Machine
 from bankai_edge.bench.measurements import Measurements
+from bankai_edge.durable import write_atomically
 from bankai_edge.errors import BankaiError, IncompatibleError
 
 VERSION, KIND = 1, "board-report"
@@ -60,10 +61,7 @@ def write(path: Path, found: Measurements) -> None:
         BankaiError: the place cannot be written.
     """
     text = json.dumps(as_fields(found), indent=1, ensure_ascii=False)
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise BankaiError(f"{path} cannot be written ({error.strerror})") from error
+    write_atomically(path, f"{text}\n".encode())
 
 
 @dataclass(frozen=True)

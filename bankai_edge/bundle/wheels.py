@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bankai_edge import __version__
+from bankai_edge import __version__, folders
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 
 try:
@@ -128,7 +127,7 @@ def gather(
     else:
         needs = _needs(own) if own else [wanted]
         key = json.dumps([needs, extra, python, machine, NEWEST_GLIBC])
-        kept = cache() / hashlib.sha256(key.encode()).hexdigest()[:24]
+        kept = folders.cache("wheels") / hashlib.sha256(key.encode()).hexdigest()[:24]
         if refresh:
             shutil.rmtree(kept, ignore_errors=True)
         if not kept.is_dir():
@@ -143,12 +142,6 @@ def gather(
             expected="a bankai-edge whose extra 'sign' names it",
         )
     return sorted(found, key=lambda path: (wheel_file(path).name != OWN, path.name))
-
-
-def cache() -> Path:
-    """Where fetched wheels are kept."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "bankai-edge" / "wheels"
 
 
 def _metadata(wheel: Path) -> importlib.metadata.PackageMetadata:

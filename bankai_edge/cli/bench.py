@@ -10,7 +10,7 @@ import click
 from bankai_edge.cli.arguments import model_option
 from bankai_edge.cli.options import Where, device_options
 from bankai_edge.cli.output import json_option, print_fields, print_json, print_table, say
-from bankai_edge.errors import BankaiError
+from bankai_edge.durable import write_atomically
 
 if TYPE_CHECKING:
     from bankai_edge.bench.measurements import Measurements
@@ -79,10 +79,7 @@ def bench(
         say=lambda what: say(f"… {what}"),
     )  # fmt: skip
     if svg:
-        try:
-            svg.write_text(picture(found), encoding="utf-8")
-        except OSError as error:
-            raise BankaiError(f"{svg} cannot be written ({error.strerror})") from error
+        write_atomically(svg, picture(found).encode())
     if board_report:
         from bankai_edge.bench import board_report as files
 
@@ -112,10 +109,7 @@ def compare(files: tuple[Path, ...], svg: Path | None, as_json: bool) -> None:
     reports = [read(path) for path in files]
     found = side_by_side.rows(reports)
     if svg:
-        try:
-            svg.write_text(side_by_side.picture(reports), encoding="utf-8")
-        except OSError as error:
-            raise BankaiError(f"{svg} cannot be written ({error.strerror})") from error
+        write_atomically(svg, side_by_side.picture(reports).encode())
     if as_json:
         print_json("bench-compare", {"rows": [row.as_json() for row in found]})
         return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bankai_edge import folders
 from bankai_edge.cli.arguments import ANY_PATH, Outfit, baud_option, outfit_options
 from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.errors import UsageError
@@ -78,7 +79,6 @@ def build(
     from bankai_edge.image.build import Order, build, check_order
     from bankai_edge.image.first_store import make_store
     from bankai_edge.image.packages import Cache, find_wheel
-    from bankai_edge.image.packages import cache_folder as users_cache
     from bankai_edge.image.recipes import recipe_of
 
     if insecure and keys:
@@ -103,7 +103,11 @@ def build(
         check_order(order)
         make_store(order.store, outfit.model, outfit.patches, use, keys, say)
         cache = Cache(
-            cache_folder or users_cache(), sources=sources, locked=locked, update=update, say=note
+            cache_folder or folders.cache("image"),
+            sources=sources,
+            locked=locked,
+            update=update,
+            say=note,
         )
         report = build(order, cache, step)
     show(report, recipe, as_json)

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bankai_edge import folders
 from bankai_edge.errors import UsageError
 from bankai_edge.host.address import parse_address
 
@@ -35,8 +36,7 @@ def fleet_path() -> Path:
     named = os.environ.get("BANKAI_FLEET")
     if named:
         return Path(named)
-    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(config).expanduser() / "bankai-edge" / "fleet.toml"
+    return folders.config("fleet.toml")
 
 
 def load_fleet(path: Path) -> list[Member]:

@@ -8,7 +8,6 @@ finds all of it in the cache asks no network, and a lock given to another build 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -323,12 +322,6 @@ def find_wheel() -> Path:
             next_step="Name one with --wheel, or make it with tools/check/build_aarch64.py.",
         )
     return max(found, key=lambda path: path.stat().st_mtime_ns)
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $XDG_CACHE_HOME/bankai-edge/image."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "bankai-edge" / "image"
 
 
 def _read_lock(path: Path) -> tuple[Lock, dict[str, str]]:

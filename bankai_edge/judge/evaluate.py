@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -77,10 +78,19 @@ class Evaluator:
 
     def verdict(self, pack: Pack, patches: Sequence[bytes]) -> Verdict:
         """Fixed and broken items of a pack, patched against pristine."""
-        n = len(pack.target)
-        probes = pack.target + pack.control
+        return self.verdicts(pack, patches)[0]
+
+    def verdicts(self, pack: Pack, patches: Sequence[bytes]) -> tuple[Verdict, list[Change]]:
+        """The same, and what became of each goal's targets."""
+        n, probes = len(pack.target), pack.target + pack.control
         before, after = self.exact(probes), self.exact(probes, patches)
-        return Verdict(Change.between(before[:n], after[:n]), Change.between(before[n:], after[n:]))
+
+        def change(start: int, end: int) -> Change:
+            return Change.between(before[start:end], after[start:end])
+
+        ends = np.cumsum([0, *(pack.parts or (n,))]).tolist()
+        whole = Verdict(change(0, n), change(n, len(probes)))
+        return whole, [change(start, end) for start, end in pairwise(ends)]
 
     def _each(
         self,

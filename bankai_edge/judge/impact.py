@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from bankai_edge.patch.bkp import Patch, encode
 from bankai_edge.patch.flips import PROJECTIONS, Flip
 
 Kind = Literal["bit", "row"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 MLP = (4, 5, 6)
 SHARES = (0.001, 0.01, 0.03, 0.05, 0.1)
 MOST_FLIPS = 4_000_000  # a patch of more takes minutes to write down

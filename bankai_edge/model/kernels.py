@@ -10,7 +10,7 @@ import platform
 import time
 from pathlib import Path
 
-from bankai_edge import __version__, _engine
+from bankai_edge import __version__, _engine, folders
 from bankai_edge._facts import GROUP
 from bankai_edge.durable import replacing
 from bankai_edge.errors import UsageError
@@ -77,11 +77,6 @@ def some_rows(rows: int, cols: int) -> bytes:
     return (b"\x00\x24" + bits) * (rows * cols // GROUP)
 
 
-def _cache_file() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "bankai-edge" / "kernel.json"
-
-
 def _machine() -> str:
     """What the choice depends on: this build's kernels and this CPU."""
     kernels = ",".join(available())
@@ -96,7 +91,7 @@ def _machine() -> str:
 
 def _remembered() -> str | None:
     try:
-        saved = json.loads(_cache_file().read_text())
+        saved = json.loads(folders.cache("kernel.json").read_text())
         if saved["machine"] == _machine() and saved["kernel"] in available():
             return str(saved["kernel"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -108,7 +103,7 @@ def _measure() -> str:
     names = available()
     best = min(names, key=gemv_seconds) if len(names) > 1 else names[0]
     with contextlib.suppress(OSError):  # a read-only home costs a measurement, nothing else
-        path = _cache_file()
+        path = folders.cache("kernel.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             file.write(json.dumps({"machine": _machine(), "kernel": best}).encode())

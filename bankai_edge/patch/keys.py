@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bankai_edge import folders
 from bankai_edge._facts import NAME_RULE, name_ok
 from bankai_edge.durable import write_atomically
 from bankai_edge.ed25519 import PEM_PREFIX, public_key_of_pem
@@ -27,8 +28,7 @@ PRIVATE, PUBLIC, REVOKED = ".key", ".pub", ".revoked"
 
 def own_keys() -> Path:
     """Where this user's own keys lie."""
-    config = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(config) if config else Path.home() / ".config") / "bankai-edge" / "keys"
+    return folders.config("keys")
 
 
 def public_pem(public_key: bytes) -> bytes:

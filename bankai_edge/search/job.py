@@ -22,7 +22,7 @@ from bankai_edge.model import Model
 from bankai_edge.patch.bind import bind
 from bankai_edge.patch.bkp import Patch, encode
 from bankai_edge.probes import goals
-from bankai_edge.probes.packs import JUDGE, VALIDATION, Pack, Sizes
+from bankai_edge.probes.packs import JUDGE, VALIDATION, Sizes
 from bankai_edge.search import promotion
 from bankai_edge.search.loop import Found, Limits, State, Watch
 from bankai_edge.search.objective import Objective
@@ -210,7 +210,9 @@ def search(
     by_target: dict[str, Change] = {}
     if found.ships:
         patch = bind(_finished(job, plan, model, found.sites, found.fitness), model)
-        heldout, by_target = _judged(Evaluator(model, threads=job.threads), plan, encode(patch))
+        judge = Evaluator(model, threads=job.threads)
+        heldout, changes = judge.verdicts(plan.heldout, [encode(patch)])
+        by_target = dict(zip(plan.names, changes, strict=True))
         watch({"event": "held-out", "verdict": asdict(heldout)})
     if checkpoint and not found.interrupted:
         checkpoint.remove()
@@ -265,22 +267,6 @@ def _finished(
     if trial:  # as large as the bound one
         patch = replace(patch, model_id=model.id, crc=0xFFFFFFFF)
     return in_patch(patch, sites)
-
-
-def _judged(
-    evaluator: Evaluator, plan: goals.Goals, patch: bytes
-) -> tuple[Verdict, dict[str, Change]]:
-    """Greedy exact match of the held-out pack: all, and by target."""
-    pack: Pack = plan.heldout
-    probes, n = pack.target + pack.control, len(pack.target)
-    before, after = evaluator.exact(probes), evaluator.exact(probes, [patch])
-    by_target, at = {}, 0
-    for name, size in zip(plan.names, pack.parts or (n,), strict=True):
-        part = slice(at, at + size)
-        by_target[name] = Change.between(before[part], after[part])
-        at += size
-    whole = Change.between(before[:n], after[:n]), Change.between(before[n:], after[n:])
-    return Verdict(*whole), by_target
 
 
 def _refusal(findings: list[audit.Finding]) -> UsageError:

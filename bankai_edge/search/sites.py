@@ -28,13 +28,6 @@ def in_patch(patch: Patch, sites: Iterable[Site]) -> Patch:
     return replace(patch, rows=of(ROW), groups=of(GROUP), bits=of(BIT))
 
 
-def of_patch(patch: Patch) -> Sites:
-    """The flips of a patch as sites."""
-    rows = [(ROW, f[0], f[1], f[2], 0) for f in patch.rows]
-    groups = [(GROUP, f[0], f[1], f[2], f[3]) for f in patch.groups]
-    return frozenset([*rows, *groups, *((BIT, f[0], f[1], f[2], f[3]) for f in patch.bits)])
-
-
 def as_bytes(sites: Iterable[Site]) -> list[bytes]:
     """The active set for an engine: one unbound patch, or none."""
     patch = in_patch(Patch("trial"), sites)

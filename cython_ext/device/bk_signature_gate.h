@@ -13,6 +13,7 @@
 #include "bk_cose.h"
 #include "bk_device_port.h"
 #include "bk_device_store.h"
+#include "bk_patch.h"
 #include "bk_say.h"
 
 typedef enum { BK_POLICY_OPEN, BK_POLICY_WARN, BK_POLICY_REQUIRE } bk_policy;

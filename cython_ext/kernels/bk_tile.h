@@ -41,6 +41,20 @@ static inline __attribute__((always_inline)) void bk_tile_pack(
         }
 }
 
+/* A product by panels, whose tables stay in a cache for all rows: `vectors` at a time, of each `blocks`
+ * at a time. `panel` does one, y continuing from what it holds unless it begins at block 0. */
+static inline __attribute__((always_inline)) void bk_tile_panels(
+    const bk_mat *w, const uint8_t *act, size_t act_bytes, uint32_t n, float *y, size_t stride,
+    uint32_t row0, uint32_t row1, uint32_t vectors, uint32_t blocks,
+    void (*panel)(const bk_mat *w, const uint8_t *act, uint32_t n, float *y, size_t stride,
+                  uint32_t row0, uint32_t row1, uint32_t b0, uint32_t blocks)) {
+    uint32_t all = w->cols / BK_Q1_COLS;
+    for (uint32_t t = 0; t < n; t += vectors)
+        for (uint32_t b = 0; b < all; b += blocks)
+            panel(w, act + t * act_bytes, n - t < vectors ? n - t : vectors, y + t * stride, stride,
+                  row0, row1, b, all - b < blocks ? all - b : blocks);
+}
+
 /* A layout's functions in the table of a kernel, `pack` apart, static or extern; bit_at(r, c) is
  * where column c of row r of a tile lies, in bits from the start of its block. */
 #define BK_TILE_LAYOUT(scope, layout, tile, bit_at)                                              \

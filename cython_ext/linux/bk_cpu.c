@@ -9,17 +9,15 @@ static bool any(void) { return true; }
 
 #if defined(__aarch64__)
 
-extern const bk_kernel bk_kernel_neon_lut, bk_kernel_neon_sdot, bk_kernel_neon_popcount;
-
 /* The kernel's word on this process; /proc/cpuinfo may describe another machine's CPU. */
 static bool has_dot_product(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 
-#endif
+#define OWN_KERNELS(K)                                                                            \
+    K(neon_lut, any, "nothing")                                                                   \
+    K(neon_sdot, has_dot_product, "dot-product instructions (asimddp)")                           \
+    K(neon_popcount, any, "nothing")
 
-#if defined(__x86_64__)
-
-extern const bk_kernel bk_kernel_avx512_lut, bk_kernel_avx512_popcount, bk_kernel_avx512_vnni;
-extern const bk_kernel bk_kernel_avx2_lut, bk_kernel_avx2_maddubs;
+#elif defined(__x86_64__)
 
 /* The compiler's own check asks the operating system too: it must save the wide registers. */
 static bool has_avx512(void) {
@@ -35,32 +33,34 @@ static bool has_avx2(void) {
 
 static bool has_popcount(void) { return has_vnni() && __builtin_cpu_supports("avx512bitalg"); }
 
+#define OWN_KERNELS(K)                                                                            \
+    K(avx512_lut, has_avx512, "AVX-512 (F, BW, VL, DQ)")                                          \
+    K(avx512_vnni, has_vnni, "AVX-512 with VNNI")                                                 \
+    K(avx512_popcount, has_popcount, "AVX-512 with BITALG and VNNI")                              \
+    K(avx2_lut, has_avx2, "AVX2 and F16C")                                                        \
+    K(avx2_maddubs, has_avx2, "AVX2 and F16C")
+
+#else
+#define OWN_KERNELS(K)
 #endif
 
-typedef struct {
+/* In the order of preference: name, whether this CPU has what it needs, what that is. */
+#define KERNELS(K) OWN_KERNELS(K) K(scalar, any, "nothing")
+
+#define DECLARE(name, runs, needs) extern const bk_kernel bk_kernel_##name;
+KERNELS(DECLARE)
+
+static const struct {
     const bk_kernel *kernel;
     bool (*runs)(void);
     const char *needs;
-} entry;
-
-static const entry KERNELS[] = {
-#if defined(__aarch64__)
-    {&bk_kernel_neon_lut, any, "nothing"},
-    {&bk_kernel_neon_sdot, has_dot_product, "dot-product instructions (asimddp)"},
-    {&bk_kernel_neon_popcount, any, "nothing"},
-#endif
-#if defined(__x86_64__)
-    {&bk_kernel_avx512_lut, has_avx512, "AVX-512 (F, BW, VL, DQ)"},
-    {&bk_kernel_avx512_vnni, has_vnni, "AVX-512 with VNNI"},
-    {&bk_kernel_avx512_popcount, has_popcount, "AVX-512 with BITALG and VNNI"},
-    {&bk_kernel_avx2_lut, has_avx2, "AVX2 and F16C"},
-    {&bk_kernel_avx2_maddubs, has_avx2, "AVX2 and F16C"},
-#endif
-    {&bk_kernel_scalar, any, "nothing"},
+} TABLE[] = {
+#define ROW(name, runs, needs) {&bk_kernel_##name, runs, needs},
+    KERNELS(ROW)
 };
 
 bool bk_cpu_kernel_at(unsigned i, bk_cpu_kernel *found) {
-    if (i >= sizeof KERNELS / sizeof KERNELS[0]) return false;
-    *found = (bk_cpu_kernel){KERNELS[i].kernel, KERNELS[i].runs(), KERNELS[i].needs};
+    if (i >= sizeof TABLE / sizeof TABLE[0]) return false;
+    *found = (bk_cpu_kernel){TABLE[i].kernel, TABLE[i].runs(), TABLE[i].needs};
     return true;
 }

@@ -279,8 +279,8 @@ def test_on_a_chip(name: str, monocypher: Path, tmp_path: Path) -> None:
         str(RC["SIGNATURE"]),
     ]
     stack = int(cross_cortex_m.run(chip, binary, "cost", table, good, "1").stdout)
-    plugin = count_cortex_m.plugin(tmp_path)
-    counter = count_cortex_m.Counter(chip, plugin, binary, binary, tmp_path)
-    verify = counter.difference(binary, "cost", table, good)
+    verify = count_cortex_m.counter(tmp_path).difference(
+        lambda times: cross_cortex_m.command(chip, binary, "cost", table, good, times)
+    )
     print(f"\na verify on {name}, -Os: {verify} instructions, {stack} bytes of stack")
     assert verify < 5_000_000 and stack < 3000

@@ -15,8 +15,8 @@ from bankai_edge.probes.domains import items
 from bankai_edge.search.job import Checkpoint, Job
 from bankai_edge.search.loop import State
 from bankai_edge.search.proposals import Focus, Gains
-from bankai_edge.search.sites import of_patch
 from bankai_edge.shipped import ARITH, NANO
+from support.sites import of_patch
 
 
 def code(*arguments: str) -> int:

@@ -4,26 +4,21 @@
     python tools/check/count_cortex_m.py --write    and write it to boards/counts/cortex_m.json
     python tools/check/count_cortex_m.py --check    fail if one count rose by more than 2 %
 
-A count is the difference between two runs of a bare program (tests/c/count_kernels.c and
-count_model.c) that differ in nothing but how often the operation ran, so it repeats to the last
-instruction on any host. It says nothing about time: tokens per second follow from the cycles per
-instruction that PARTS assumes, and no part was at hand to check them.
+The bare programs are tests/c/count_kernels.c and count_model.c; qemu_count.py says what a count is.
+Tokens per second follow from the cycles per instruction that PARTS assumes, and no part was at hand
+to check them.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 
 import cross_cortex_m as cross
-from count_instructions import risen
+import qemu_count
 
 from bankai_edge.model import Model
 from bankai_edge.patch import Patch, encode
@@ -65,29 +60,19 @@ WHY_CYCLES = (
 
 
 @dataclass
-class Counter:
-    """The counted programs of one chip, and the plugin that counts."""
+class Programs:
+    """The counted programs of one chip, and what counts for them."""
 
     chip: cross.Chip
-    plugin: Path
+    counter: qemu_count.Counter
     kernels: Path
     model: Path
-    scratch: Path = field(repr=False)
-
-    def executed(self, binary: Path, *arguments: str) -> int:
-        """Instructions of one run of a whole program; raises RuntimeError if it fails."""
-        log = self.scratch / "count"
-        line = cross.command(self.chip, binary, *arguments)
-        line[1:1] = ["-plugin", str(self.plugin), "-d", "plugin", "-D", str(log)]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=600)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(arguments)}: exit {done.returncode}: {done.stderr}")
-        return int(log.read_text())
 
     def difference(self, binary: Path, *arguments: str) -> int:
         """Instructions of what ran once more."""
-        once, never = ((*arguments, times) for times in ("1", "0"))
-        return self.executed(binary, *once) - self.executed(binary, *never)
+        return self.counter.difference(
+            lambda times: cross.command(self.chip, binary, *arguments, times)
+        )
 
     def cost(self, kernel: str, operation: str, rows: int, cols: int) -> int:
         """Instructions of one operation of a kernel."""
@@ -99,7 +84,7 @@ class Counter:
         return self.difference(self.model, *job)
 
 
-def build(name: str, scratch: Path, *flags: str, optimise: str = OPTIMISE) -> Counter:
+def build(name: str, scratch: Path, *flags: str, optimise: str = OPTIMISE) -> Programs:
     """Compile the counted programs for a chip, and the plugin that this QEMU accepts."""
     chip, out = cross.CHIPS[name], scratch / "-".join((name, optimise, *flags))
     out.mkdir()
@@ -109,40 +94,27 @@ def build(name: str, scratch: Path, *flags: str, optimise: str = OPTIMISE) -> Co
         cross.program(chip, tests / f"count_{what}.c", objects, out)
         for what in ("kernels", "model")
     )
-    return Counter(chip, plugin(scratch), kernels, model, scratch)
+    return Programs(chip, counter(scratch), kernels, model)
 
 
-@cache
-def plugin(scratch: Path) -> Path:
-    """The counter of instructions, for the first version of the interface that QEMU accepts."""
-    source = Path(__file__).parent / "qemu_insn_count.c"
-    for version in (1, 2):
-        target = scratch / f"count{version}.so"
-        subprocess.run(
-            ["gcc", "-O2", "-shared", "-fPIC", f"-DAPI_VERSION={version}", str(source),
-             "-o", str(target)],
-            check=True,
-        )  # fmt: skip
-        probe = [cross.QEMU, "-M", "none", "-display", "none", "-plugin", str(target), "-S",
-                 "-monitor", "stdio"]  # fmt: skip
-        done = subprocess.run(probe, input="quit\n", capture_output=True, text=True, timeout=60)
-        if done.returncode == 0:
-            return target
-    raise RuntimeError(f"this {cross.QEMU} accepts no plugin: {done.stderr}")
+def counter(scratch: Path) -> qemu_count.Counter:
+    """One for system mode."""
+    probe = [cross.QEMU, "-M", "none", "-display", "none", "-S", "-monitor", "stdio"]
+    return qemu_count.counter(scratch, *probe)
 
 
-def count_kernel(counter: Counter, kernel: str) -> dict[str, float]:
+def count_kernel(programs: Programs, kernel: str) -> dict[str, float]:
     """Per 128 weights, with quantising and tables; vectors per element."""
     figures: dict[str, float] = {}
     for rows, cols in SHAPES:
         blocks = rows * cols // 128
-        prepare = counter.cost(kernel, "quantise", rows, cols)
-        whole = counter.cost(kernel, "gemv", rows, cols) + prepare
+        prepare = programs.cost(kernel, "quantise", rows, cols)
+        whole = programs.cost(kernel, "gemv", rows, cols) + prepare
         figures[f"gemv {rows}x{cols}"] = round(whole / blocks, 2)
-    figures["quantise 256"] = round(counter.cost(kernel, "quantise", 1, 256) / 256, 2)
-    figures["rms_norm 256"] = round(counter.cost(kernel, "rms_norm", 1, 256) / 256, 2)
-    figures["silu_mul 768"] = round(counter.cost(kernel, "silu_mul", 1, 768) / 768, 2)
-    heads = counter.cost(kernel, "attend", POSITION + 1, 32)
+    figures["quantise 256"] = round(programs.cost(kernel, "quantise", 1, 256) / 256, 2)
+    figures["rms_norm 256"] = round(programs.cost(kernel, "rms_norm", 1, 256) / 256, 2)
+    figures["silu_mul 768"] = round(programs.cost(kernel, "silu_mul", 1, 768) / 768, 2)
+    heads = programs.cost(kernel, "attend", POSITION + 1, 32)
     figures[f"attend {POSITION + 1}x32"] = round(heads / (POSITION + 1) / 32, 2)
     return figures
 
@@ -159,7 +131,7 @@ def rows_patch(out: Path) -> Path:
     return path
 
 
-def count_switch(counter: Counter, patch: Path) -> dict[str, int]:
+def count_switch(programs: Programs, patch: Path) -> dict[str, int]:
     """Instructions of the ways to another active set."""
     names = {
         "select": "overlay, built before",
@@ -168,19 +140,19 @@ def count_switch(counter: Counter, patch: Path) -> dict[str, int]:
         "change": "in place, from another patch of as many, with CRC",
         "revert": "in place, to none",
     }
-    return {words: counter.step("dsp", name, patch) for name, words in names.items()}
+    return {words: programs.step("dsp", name, patch) for name, words in names.items()}
 
 
 def count_chip(name: str, kernels: tuple[str, ...], scratch: Path) -> dict[str, dict[str, float]]:
     """All of one chip."""
-    counter = build(name, scratch)
+    programs = build(name, scratch)
     table: dict[str, dict[str, float]] = {}
     tokens: dict[str, float] = {}
     for kernel in kernels:
         if kernels.index(kernel) == 0 or kernel == "scalar":
-            table[f"{name} {kernel}"] = count_kernel(counter, kernel)
-        tokens[kernel] = counter.step(kernel, "token")
-    tokens[f"{kernels[0]}, under arith.bkp's overlay"] = counter.step(kernels[0], "token", ARITH)
+            table[f"{name} {kernel}"] = count_kernel(programs, kernel)
+        tokens[kernel] = programs.step(kernel, "token")
+    tokens[f"{kernels[0]}, under arith.bkp's overlay"] = programs.step(kernels[0], "token", ARITH)
     table[f"{name} token"] = tokens
     if name == "m4":
         small = build(name, scratch, f"-DBK_LUT_PANEL={SMALL_PANEL}")
@@ -189,16 +161,9 @@ def count_chip(name: str, kernels: tuple[str, ...], scratch: Path) -> dict[str, 
         tokens[words] = small.step("dsp", "token")
         tokens["dsp, the rest at -O2"] = build(name, scratch, optimise="-O2").step("dsp", "token")
     table[f"{name} switch of {ROWS} rows of 256"] = {
-        **count_switch(counter, rows_patch(scratch)),
+        **count_switch(programs, rows_patch(scratch)),
     }
     return table
-
-
-@cache
-def compiler() -> str:
-    """The cross compiler's version; other versions count otherwise."""
-    version = subprocess.check_output([cross.GCC, "-dumpfullversion"], text=True).strip()
-    return f"gcc {version.rpartition('.')[0]}"
 
 
 def count() -> dict[str, object]:
@@ -219,37 +184,11 @@ def count() -> dict[str, object]:
         "what": "instructions: gemv per 128 weights with quantising and tables, vectors per element"
         f" (attention: per position and dimension), tokens of the nano model at position {POSITION}"
         " of 48; tools/check/count_cortex_m.py",
-        "compiler": compiler(),
+        "compiler": qemu_count.compiler(cross.GCC),
         **counts,
         COMPUTED: {"assumed": WHY_CYCLES, **computed},
     }
 
 
-def main() -> int:
-    """0: counted, or no count rose; 1: one rose; 2: cannot count here."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write", action="store_true", help=f"write docs/{TABLE.name}")
-    parser.add_argument("--check", action="store_true", help=f"compare with docs/{TABLE.name}")
-    args = parser.parse_args()
-    tool = cross.missing_tool()
-    if tool:
-        print(f"{tool} is not installed (apt-get install {cross.PACKAGES})", file=sys.stderr)
-        return 2
-    expected = json.loads(TABLE.read_text()) if args.check else {}
-    if args.check and expected["compiler"] != compiler():
-        print(f"The table was made with {expected['compiler']}; this is {compiler()}, which counts "
-              "otherwise: install that one, or write a new table.", file=sys.stderr)  # fmt: skip
-        return 2
-    table = count()
-    print(json.dumps(table, indent=1))
-    if args.write:
-        TABLE.write_text(json.dumps(table, indent=1) + "\n")
-    expected.pop(COMPUTED, None)  # where more is better
-    problems = risen(table, expected)
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 1 if problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(qemu_count.keep_table(__doc__, TABLE, count, cross, COMPUTED))

@@ -4,80 +4,44 @@
     python tools/check/count_instructions.py --write    and write boards/counts/instructions.json
     python tools/check/count_instructions.py --check    fail if one count rose by more than 2 %
 
-A count is the difference between two runs of tests/c/count_kernels.c that differ in nothing but
-how often the operation ran, so it repeats to the last instruction on any host. It says nothing
-about time: that is for the boards themselves.
+The program is tests/c/count_kernels.c; qemu_count.py says what a count is.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import re
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import cross_aarch64 as cross
+import qemu_count
 
 TABLE = cross.ROOT / "boards/counts" / "instructions.json"
 CPU = "cortex-a76"  # has every instruction; counts do not depend on the CPU
 KERNELS = ("neon-lut", "neon-sdot", "neon-popcount", "scalar")
 SHAPES = ((2048, 2048), (6144, 2048), (2048, 6144))  # rows, columns: o, gate or up, down of 1.7B
 BATCH = 32  # vectors of the GEMM
-TOLERANCE = 1.02
 
 
-@dataclass(frozen=True)
-class Counter:
-    """A cross-compiled count_kernels and the plugin that counts for it."""
+class Kernels:
+    """A cross-compiled count_kernels, and what counts for it."""
 
-    binary: Path
-    plugin: Path
+    def __init__(self, out: Path) -> None:
+        source = cross.ROOT / "tests" / "c" / "count_kernels.c"
+        self._binary = cross.program(source, cross.library(out), out)
+        probe = self._line("scalar", "quantise", "1", "128", "1", "0")
+        self._counter = qemu_count.counter(out, *probe)
 
-    def executed(self, *arguments: str) -> int:
-        """Instructions of one run of the whole program; raises RuntimeError if it fails."""
-        with tempfile.TemporaryDirectory() as scratch:
-            log = Path(scratch) / "count"
-            command = [
-                cross.QEMU, "-cpu", CPU, "-plugin", str(self.plugin), "-d", "plugin",
-                "-D", str(log), str(self.binary), *arguments,
-            ]  # fmt: skip
-            done = subprocess.run(command, capture_output=True, text=True, env={}, timeout=600)
-            if done.returncode:
-                raise RuntimeError(f"{' '.join(arguments)}: exit {done.returncode}: {done.stderr}")
-            return int(log.read_text())
+    def _line(self, *arguments: str) -> list[str]:
+        return [cross.QEMU, "-cpu", CPU, str(self._binary), *arguments]
 
     def cost(self, kernel: str, operation: str, rows: int, cols: int, vectors: int = 1) -> int:
         """Instructions of one `operation`."""
         job = (kernel, operation, str(rows), str(cols), str(vectors))
-        return self.executed(*job, "1") - self.executed(*job, "0")
+        return self._counter.difference(lambda times: self._line(*job, times))
 
 
-def build(out: Path) -> Counter:
-    """Compile the counted program and the first version of the plugin that this QEMU accepts."""
-    source = cross.ROOT / "tests" / "c" / "count_kernels.c"
-    binary = cross.program(source, cross.library(out), out)
-    for version in (1, 2):
-        counter = Counter(binary, out / f"count{version}.so")
-        subprocess.run(
-            ["gcc", "-O2", "-shared", "-fPIC", f"-DAPI_VERSION={version}",
-             str(Path(__file__).parent / "qemu_insn_count.c"), "-o", str(counter.plugin)],
-            check=True,
-        )  # fmt: skip
-        try:
-            counter.executed("scalar", "quantise", "1", "128", "1", "0")
-        except (RuntimeError, OSError, ValueError) as problem:
-            why = problem
-            continue
-        return counter
-    raise RuntimeError(f"this {cross.QEMU} accepts no plugin: {why}")
-
-
-def count_kernel(counter: Counter, kernel: str) -> dict[str, float]:
+def count_kernel(counter: Kernels, kernel: str) -> dict[str, float]:
     """One kernel's figures; per 128 weights unless the name says otherwise."""
     figures: dict[str, float] = {}
     for rows, cols in SHAPES:
@@ -95,7 +59,7 @@ def count_kernel(counter: Counter, kernel: str) -> dict[str, float]:
     return figures
 
 
-def count_vectors(counter: Counter, kernel: str) -> dict[str, float]:
+def count_vectors(counter: Kernels, kernel: str) -> dict[str, float]:
     """What all NEON kernels share: per element; attention per position and dimension."""
     return {
         "rms_norm 2048": round(counter.cost(kernel, "rms_norm", 1, 2048) / 2048, 2),
@@ -104,21 +68,13 @@ def count_vectors(counter: Counter, kernel: str) -> dict[str, float]:
     }
 
 
-@cache
-def compiler() -> str:
-    """The cross compiler's name and version; other versions count otherwise."""
-    line = subprocess.check_output([cross.GCC, "--version"], text=True).splitlines()[0]
-    version = re.search(r"(\d+\.\d+)\.\d+$", line)
-    return f"gcc {version.group(1) if version else line}"
-
-
 def count() -> dict[str, object]:
     """The whole table as it stands in boards/counts/instructions.json."""
     with tempfile.TemporaryDirectory() as scratch:
-        counter = build(Path(scratch))
+        counter = Kernels(Path(scratch))
         table: dict[str, object] = {
             "what": "instructions per 128 weights (vectors: per element)",
-            "compiler": compiler(),
+            "compiler": qemu_count.compiler(cross.GCC),
         }
         table.update({kernel: count_kernel(counter, kernel) for kernel in KERNELS})
         table["neon vectors"] = count_vectors(counter, KERNELS[0])
@@ -126,50 +82,5 @@ def count() -> dict[str, object]:
         return table
 
 
-def risen(found: dict[str, object], expected: dict[str, object]) -> list[str]:
-    """One sentence for each count that is missing or more than 2 % above the table's."""
-    problems = []
-    for group, figures in expected.items():
-        if not isinstance(figures, dict):
-            continue
-        now = found.get(group)
-        for name, limit in figures.items():
-            value = now.get(name) if isinstance(now, dict) else None
-            if value is None:
-                problems.append(f"{group}, {name}: no longer counted, the table has {limit}")
-            elif value > limit * TOLERANCE and value - limit > 0.01:
-                problems.append(f"{group}, {name}: {value}, the table has {limit}")
-    return problems
-
-
-def main() -> int:
-    """0: counted, or no count rose; 1: one rose; 2: cannot count here."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "--write", action="store_true", help="write boards/counts/instructions.json"
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="compare with boards/counts/instructions.json"
-    )
-    args = parser.parse_args()
-    tool = cross.missing_tool()
-    if tool:
-        print(f"{tool} is not installed (apt-get install {cross.PACKAGES})", file=sys.stderr)
-        return 2
-    expected = json.loads(TABLE.read_text()) if args.check else {}
-    if args.check and expected["compiler"] != compiler():
-        print(f"The table was made with {expected['compiler']}; this is {compiler()}, which counts "
-              "otherwise: install that one, or write a new table.", file=sys.stderr)  # fmt: skip
-        return 2
-    table = count()
-    print(json.dumps(table, indent=1))
-    if args.write:
-        TABLE.write_text(json.dumps(table, indent=1) + "\n")
-    problems = risen(table, expected)
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 1 if problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(qemu_count.keep_table(__doc__, TABLE, count, cross))

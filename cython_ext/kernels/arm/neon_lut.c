@@ -184,8 +184,6 @@ static void tile_rows(const uint8_t *p, vector v, uint32_t n, float *y, uint32_t
 
 /* ---- products ----------------------------------------------------------------------------- */
 
-static inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
 /* Some blocks of all rows, for n vectors. */
 static void panel(const bk_mat *w, const uint8_t *act, uint32_t n, float *y, size_t stride,
                   uint32_t row0, uint32_t row1, uint32_t b0, uint32_t blocks) {
@@ -194,24 +192,18 @@ static void panel(const bk_mat *w, const uint8_t *act, uint32_t n, float *y, siz
         const uint8_t *p = w->packed + ((size_t)(r / TILE) * per_row + b0) * TILE_BLOCK;
         for (uint32_t t = 0; t < n; t++)
             tile_rows(p, vector_at(act + t * act_bytes(w->cols), w->cols, b0), blocks,
-                      y + t * stride + r, least(TILE, row1 - r), b0 == 0);
+                      y + t * stride + r, row1 - r, b0 == 0);
     }
 }
 
 static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint32_t row1) {
-    uint32_t blocks = w->cols / BK_Q1_COLS;
-    for (uint32_t b = 0; b < blocks; b += PANEL)
-        panel(w, act, 1, y, 0, row0, row1, b, least(PANEL, blocks - b));
+    bk_tile_panels(w, act, 0, 1, y, 0, row0, row1, 1, PANEL, panel);
 }
 
 static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t stride,
                  uint32_t row0, uint32_t row1) {
-    uint32_t blocks = w->cols / BK_Q1_COLS;
-    const uint8_t *from = act;
-    for (uint32_t t = 0; t < n; t += GEMM_VECTORS)
-        for (uint32_t b = 0; b < blocks; b += GEMM_PANEL)
-            panel(w, from + t * act_bytes(w->cols), least(GEMM_VECTORS, n - t), y + t * stride,
-                  stride, row0, row1, b, least(GEMM_PANEL, blocks - b));
+    bk_tile_panels(w, act, act_bytes(w->cols), n, y, stride, row0, row1, GEMM_VECTORS, GEMM_PANEL,
+                   panel);
 }
 
 /* ---- the packed layout -------------------------------------------------------------------- */

@@ -147,14 +147,8 @@ static void gemm_blocks(const bk_mat *w, const uint8_t *act, uint32_t n, float *
 
 static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t stride,
                  uint32_t row0, uint32_t row1) {
-    uint32_t blocks = w->cols / BK_Q1_COLS;
-    for (uint32_t t = 0; t < n; t += GEMM_VECTORS) {
-        const uint8_t *from = (const uint8_t *)act + t * act_bytes(w->cols);
-        uint32_t vectors = n - t < GEMM_VECTORS ? n - t : GEMM_VECTORS;
-        for (uint32_t b = 0; b < blocks; b += GEMM_BLOCKS)
-            gemm_blocks(w, from, vectors, y + t * stride, stride, row0, row1, b,
-                        blocks - b < GEMM_BLOCKS ? blocks - b : GEMM_BLOCKS);
-    }
+    bk_tile_panels(w, act, act_bytes(w->cols), n, y, stride, row0, row1, GEMM_VECTORS, GEMM_BLOCKS,
+                   gemm_blocks);
 }
 
 BK_KERNEL(bk_kernel_avx512_lut, "avx512-lut", "look-up", act_bytes, quantise, gemv, gemm,

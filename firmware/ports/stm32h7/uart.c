@@ -1,6 +1,5 @@
 /* uart.c: USART3 on PD8 and PD9, 115200 baud (RM0433, chapters 11 and 48). */
-#include "bk_chip.h"
-#include "bk_cortex_m.h"
+#include "bk_usart.h"
 
 #define RCC_AHB4ENR BK_REG(0x580244E0)
 #define RCC_APB1LENR BK_REG(0x580244E8)
@@ -12,10 +11,7 @@ typedef struct {
     volatile uint32_t cr1, cr2, cr3, brr, gtpr, rtor, rqr, isr, icr, rdr, tdr;
 } usart;
 
-enum {
-    OVERRUN = 1 << 3, RX_FULL = 1 << 5, TX_FREE = 1 << 7,                   /* isr, icr */
-    ON = 1 << 0, RX_ON = 1 << 2, TX_ON = 1 << 3, RX_INT = 1 << 5, TX_INT = 1 << 7 /* cr1 */
-};
+enum { ON = 1 << 0 }; /* cr1 */
 
 static usart *const uart = (usart *)0x40004800u;
 
@@ -26,33 +22,31 @@ void bk_chip_uart_start(void) {
     (void)RCC_APB1LENR;       /* the clock is there two cycles later */
     GPIOD_MODER = (GPIOD_MODER & ~(0xFu << 16)) | 0xAu << 16; /* PD8, PD9: alternate function */
     GPIOD_AFRH = (GPIOD_AFRH & ~0xFFu) | 0x77u;
-    uart->brr = (hz + 115200 / 2) / 115200;
-    uart->cr1 = ON | RX_ON | TX_ON | RX_INT;
-    bk_irq_enable(BK_UART_IRQ);
+    bk_usart_start(&uart->brr, &uart->cr1, ON, hz);
 }
 
 bool bk_chip_uart_take(uint8_t *byte) {
     uint32_t status = uart->isr;
-    uart->cr1 &= ~(uint32_t)TX_INT; /* it has done its work: see call_when_free */
-    if (status & OVERRUN) {
-        uart->icr = OVERRUN;
+    uart->cr1 &= ~(uint32_t)BK_USART_TX_INT; /* it has done its work: see call_when_free */
+    if (status & BK_USART_OVERRUN) {
+        uart->icr = BK_USART_OVERRUN;
         bk_uart_overrun();
     }
-    if (!(status & RX_FULL)) return false;
+    if (!(status & BK_USART_RX_FULL)) return false;
     *byte = (uint8_t)uart->rdr;
     return true;
 }
 
-bool bk_chip_uart_may_send(void) { return (uart->isr & TX_FREE) != 0; }
+bool bk_chip_uart_may_send(void) { return (uart->isr & BK_USART_TX_FREE) != 0; }
 
 void bk_chip_uart_send(uint8_t byte) { uart->tdr = byte; }
 
 /* An overrun interrupts as long as RX_INT is on: masked, it waits in the status. */
 void bk_chip_uart_listen(bool on) {
     if (on)
-        uart->cr1 |= RX_INT;
+        uart->cr1 |= BK_USART_RX_INT;
     else
-        uart->cr1 &= ~(uint32_t)RX_INT;
+        uart->cr1 &= ~(uint32_t)BK_USART_RX_INT;
 }
 
-void bk_chip_uart_call_when_free(void) { uart->cr1 |= TX_INT; }
+void bk_chip_uart_call_when_free(void) { uart->cr1 |= BK_USART_TX_INT; }

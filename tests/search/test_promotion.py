@@ -1,4 +1,4 @@
-"""The gate: noise, bought gains and harmed controls do not ship, whatever they fix."""
+"""The promotion gate: noise, bought gains and harmed controls do not ship, whatever they fix."""
 
 from __future__ import annotations
 
