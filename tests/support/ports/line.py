@@ -7,6 +7,7 @@ from support.firmware.board import Board, Wire
 
 SILENCE_S = 0.3
 TEXT_S = 20.0
+START_S, START_TRIES, LATE_S = 2.0, 20, 0.5
 MARK = bytes.fromhex("0a00000a0000e900a161646578") + b"shell"  # an echo whose sequence is 0xe9
 
 
@@ -69,4 +70,15 @@ class LineDevice:
     def _open(self) -> Wire:
         if self._wire is None:
             self._wire = Wire(self.board)
+            self._wait(self._wire)
         return self._wire
+
+    @staticmethod
+    def _wait(wire: Wire) -> None:
+        """Until it has started: what comes before that, a UART may lose."""
+        asked = 1
+        while not wire.ask(MARK, START_S):
+            asked += 1
+            assert asked < START_TRIES, "it does not start"
+        wire.packets(asked - 1, LATE_S)
+        wire.text = b""
