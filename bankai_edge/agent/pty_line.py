@@ -15,7 +15,7 @@ FULL_S = 0.5  # bytes are lost, as on a real line, when nobody reads for this lo
 
 
 class PtyCable:
-    """Two pty paths joined by a pump, which counts the bytes and can be cut.
+    """Two pty paths joined by a pump, which counts the bytes.
 
     `agent_path` and `host_path` are what `--serial` and `--device` take.
     """
@@ -33,32 +33,14 @@ class PtyCable:
             os.set_blocking(descriptor, False)
         self.to_agent_bytes = 0
         self.to_host_bytes = 0
-        self._budget: int | None = None
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._pump, name="pty-cable", daemon=True)
         self._thread.start()
 
-    def cut_after(self, to_agent_bytes: int) -> None:
-        """Carry that many more bytes towards the agent, then nothing in either direction."""
-        self._budget = to_agent_bytes
-
-    def mend(self) -> None:
-        """Carry bytes again. What was sent while the cable was cut is lost."""
-        self._budget = None
-
-    def unplug_host(self) -> None:
-        """Hang the host's end up for good, as when a USB adapter is pulled."""
-        self._stop()
-        for descriptor in (self._host_slave, self._host_master):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-
     def close(self) -> None:
         """End the pump and hang up both ends."""
-        self.unplug_host()
-        for descriptor in (self._agent_slave, self._agent_master):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self._stop()
+        self._hang_up(self._host_slave, self._host_master, self._agent_slave, self._agent_master)
 
     def __enter__(self) -> PtyCable:
         return self
@@ -83,18 +65,18 @@ class PtyCable:
                 self._carry(source, os.read(source, 4096))
 
     def _carry(self, source: int, data: bytes) -> None:
-        budget = self._budget
         if source == self._host_master:
-            if budget is not None:
-                data = data[:budget]
-                self._budget = budget - len(data)
             self.to_agent_bytes += len(data)
             target = self._agent_master
         else:
-            if budget == 0:
-                return
             self.to_host_bytes += len(data)
             target = self._host_master
         while data and select.select([], [target], [], FULL_S)[1]:
             with contextlib.suppress(BlockingIOError):
                 data = data[os.write(target, data) :]
+
+    @staticmethod
+    def _hang_up(*descriptors: int) -> None:
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 
-from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.host.serial_port import open_serial
+from support.cable import CutCable
 
 
 def test_every_byte_value_passes_both_ways_unchanged() -> None:
     every = bytes(range(256)) * 8
-    with PtyCable() as cable:
+    with CutCable() as cable:
         ends = [open_serial(path, 115200) for path in (cable.agent_path, cable.host_path)]
         for sender, receiver in (ends, ends[::-1]):
             sender.write(every)
@@ -26,7 +26,7 @@ def test_every_byte_value_passes_both_ways_unchanged() -> None:
 
 
 def test_a_cut_is_exact_and_mends() -> None:
-    with PtyCable() as cable:
+    with CutCable() as cable:
         agent, host = (open_serial(path, 115200) for path in (cable.agent_path, cable.host_path))
         cable.cut_after(3)
         host.write(b"abcdef")
@@ -40,7 +40,7 @@ def test_a_cut_is_exact_and_mends() -> None:
 
 
 def test_nobody_reading_neither_blocks_the_close_nor_the_other_way() -> None:
-    with PtyCable() as cable:
+    with CutCable() as cable:
         host = open_serial(cable.host_path, 115200)
         for _ in range(4):
             host.write(bytes(1000))

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 import serial
 
-from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError
 from bankai_edge.host.address import Address
@@ -25,6 +24,7 @@ from bankai_edge.host.serial_port import open_serial
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
 from support.agents import COMMAND, HERE, Agent, bankai, make_patch, on_disk
+from support.cable import CutCable
 from support.stores import put, use
 
 PROMPT = "what is 17 plus 25?"
@@ -49,19 +49,19 @@ def patch_file(patch_bytes: bytes, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cable() -> Iterator[PtyCable]:
-    with PtyCable() as cable:
+def cable() -> Iterator[CutCable]:
+    with CutCable() as cable:
         yield cable
 
 
 @pytest.fixture
-def agent(nano_path: Path, tmp_path: Path, cable: PtyCable) -> Iterator[Agent]:
+def agent(nano_path: Path, tmp_path: Path, cable: CutCable) -> Iterator[Agent]:
     with Agent(nano_path, tmp_path / "store", "--serial", cable.agent_path) as agent:
         yield agent
 
 
 @pytest.fixture
-def on_cable(agent: Agent, cable: PtyCable) -> Callable[..., subprocess.CompletedProcess[str]]:
+def on_cable(agent: Agent, cable: CutCable) -> Callable[..., subprocess.CompletedProcess[str]]:
     """A command against the agent at the other end of the cable, which has to succeed."""
 
     def run(verb: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
@@ -82,7 +82,7 @@ def expected_answer(model: Model, patches: list[bytes], max_tokens: int = 64) ->
 
 
 def test_push_changes_the_answers_and_off_brings_them_back(
-    on_cable: Run, model: Model, patch_bytes: bytes, patch_file: Path, cable: PtyCable
+    on_cable: Run, model: Model, patch_bytes: bytes, patch_file: Path, cable: CutCable
 ) -> None:
     plain = expected_answer(model, [])
     patched = expected_answer(model, [patch_bytes])
@@ -146,7 +146,7 @@ def test_a_device_times_its_own_tokens_and_the_set_stays(
 def test_the_active_set_survives_a_restart(
     nano_path: Path,
     tmp_path: Path,
-    cable: PtyCable,
+    cable: CutCable,
     patch_file: Path,
     patch_bytes: bytes,
     model: Model,
@@ -174,7 +174,7 @@ def test_in_place_agents_give_the_same_answers(
         assert bankai("ask", PROMPT, "-d", place).stdout == expected_answer(model, []) + "\n"
 
 
-def quick(cable: PtyCable) -> Client:
+def quick(cable: CutCable) -> Client:
     """A client that gives up soon, for lines known to be cut."""
     transport = open_transport(Address("serial", cable.host_path))
     return Client(transport, timeout_s=0.05, tries=2)
@@ -184,7 +184,7 @@ def quick(cable: PtyCable) -> Client:
 def test_a_cut_anywhere_in_a_push_loses_nothing(
     agent: Agent,
     on_cable: Run,
-    cable: PtyCable,
+    cable: CutCable,
     model: Model,
     patch_bytes: bytes,
     tmp_path: Path,
@@ -227,7 +227,7 @@ def test_an_unplugged_host_fails_clearly_and_the_next_push_works(
     nano_path: Path, tmp_path: Path, patch_file: Path
 ) -> None:
     store = tmp_path / "store"
-    with PtyCable() as cable, Agent(nano_path, store, "--serial", cable.agent_path):
+    with CutCable() as cable, Agent(nano_path, store, "--serial", cable.agent_path):
         cable.cut_after(100)
         push = subprocess.Popen(
             [*COMMAND, "push", str(patch_file), "--device", cable.host_path],
@@ -242,7 +242,7 @@ def test_an_unplugged_host_fails_clearly_and_the_next_push_works(
         _, said = push.communicate(timeout=20)
         assert push.returncode == 3
         assert "went away" in said and "Traceback" not in said
-    with PtyCable() as cable, Agent(nano_path, store, "--serial", cable.agent_path):
+    with CutCable() as cable, Agent(nano_path, store, "--serial", cable.agent_path):
         done = bankai("push", patch_file, "--use", "-d", cable.host_path)
         assert done.returncode == 0, done.stderr
 
@@ -252,7 +252,7 @@ def test_the_agent_outlives_its_serial_port(
 ) -> None:
     """A USB gadget port that goes away and comes back under its name."""
     link = tmp_path / "ttyGS0"
-    with PtyCable() as first, PtyCable() as second:
+    with CutCable() as first, CutCable() as second:
         link.symlink_to(first.agent_path)
         with Agent(nano_path, tmp_path / "store", "--serial", link) as agent:
             first.close()
@@ -265,7 +265,7 @@ def test_the_agent_outlives_its_serial_port(
 
 
 def test_a_patch_for_another_model_is_refused_with_both_ids(
-    on_cable: Run, cable: PtyCable, patch_bytes: bytes, model: Model, tmp_path: Path
+    on_cable: Run, cable: CutCable, patch_bytes: bytes, model: Model, tmp_path: Path
 ) -> None:
     other_id = bytes(range(32))
     file = tmp_path / "foreign.bkp"
@@ -277,7 +277,7 @@ def test_a_patch_for_another_model_is_refused_with_both_ids(
 
 
 def test_rows_that_differ_are_refused(
-    cable: PtyCable, agent: Agent, model: Model, tmp_path: Path
+    cable: CutCable, agent: Agent, model: Model, tmp_path: Path
 ) -> None:
     from dataclasses import replace
 
@@ -332,13 +332,13 @@ def test_no_device_at_all(tmp_path: Path) -> None:
 
 
 def test_a_silent_port_is_a_timeout() -> None:
-    with PtyCable() as cable:
+    with CutCable() as cable:
         done = bankai("info", "--device", cable.host_path, "--timeout", "0.1")
     assert done.returncode == 6 and "silent" in done.stderr
 
 
 def test_a_busy_port_is_named() -> None:
-    with PtyCable() as cable:
+    with CutCable() as cable:
         holder = serial.Serial(cable.host_path, exclusive=True)
         done = bankai("info", "--device", cable.host_path)
         holder.close()
@@ -346,7 +346,7 @@ def test_a_busy_port_is_named() -> None:
     assert f"{cable.host_path} is busy" in done.stderr
 
 
-def test_empty_and_too_long_prompts(on_cable: Run, cable: PtyCable) -> None:
+def test_empty_and_too_long_prompts(on_cable: Run, cable: CutCable) -> None:
     done = bankai("ask", "  ", "--device", cable.host_path)
     assert done.returncode == 2 and "prompt is empty" in done.stderr
     done = bankai("ask", "17+25=" * 100, "--device", cable.host_path)
@@ -354,7 +354,7 @@ def test_empty_and_too_long_prompts(on_cable: Run, cable: PtyCable) -> None:
     assert on_cable("ask", PROMPT).stdout.strip()
 
 
-def test_a_name_with_a_slash_is_refused(cable: PtyCable, agent: Agent, patch_file: Path) -> None:
+def test_a_name_with_a_slash_is_refused(cable: CutCable, agent: Agent, patch_file: Path) -> None:
     for name in ("a/b", "../x"):
         done = bankai("push", patch_file, "--name", name, "--device", cable.host_path)
         assert done.returncode == 1 and repr(name) in done.stderr
@@ -363,7 +363,7 @@ def test_a_name_with_a_slash_is_refused(cable: PtyCable, agent: Agent, patch_fil
 
 
 def test_a_file_named_unlike_its_patch_is_refused(
-    agent: Agent, cable: PtyCable, patch_bytes: bytes
+    agent: Agent, cable: CutCable, patch_bytes: bytes
 ) -> None:
     with (
         Client(open_transport(Address("serial", cable.host_path))) as client,
@@ -384,7 +384,7 @@ def test_a_new_version_of_an_active_patch_is_active_at_once(
 
 
 def test_stock_smpmgr_reaches_the_agent(
-    on_cable: Run, cable: PtyCable, patch_file: Path, patch_bytes: bytes
+    on_cable: Run, cable: CutCable, patch_file: Path, patch_bytes: bytes
 ) -> None:
     """An unmodified third-party client echoes, uploads a patch and asks for its hash."""
     smpmgr = shutil.which("smpmgr", path=str(Path(sys.executable).parent))
@@ -410,7 +410,7 @@ def test_stock_smpmgr_reaches_the_agent(
 
 def test_several_listeners_at_once(nano_path: Path, tmp_path: Path, patch_file: Path) -> None:
     with (
-        PtyCable() as cable,
+        CutCable() as cable,
         Agent(
             nano_path, tmp_path / "store", "--serial", cable.agent_path, "--udp", "0",
             "--unix", tmp_path / "s",
@@ -481,7 +481,7 @@ def test_stdio_carries_the_same_packets(
 
 
 def test_a_human_on_the_serial_line_gets_plain_text(
-    on_cable: Run, cable: PtyCable, patch_file: Path, model: Model
+    on_cable: Run, cable: CutCable, patch_file: Path, model: Model
 ) -> None:
     on_cable("push", patch_file)
     line = open_serial(cable.host_path, 115200)

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from bankai_edge.agent.network import MAX_CONNECTIONS, TcpListener, UdpListener
-from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.errors import BankaiError, NoDeviceError
 from bankai_edge.host import mdns, serial_port, ssh
 from bankai_edge.host.address import Address, parse_address
@@ -25,6 +24,7 @@ from bankai_edge.host.client import Client
 from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model
 from support.agents import COMMAND, HERE, Agent, bankai, make_patch
+from support.cable import CutCable
 from support.link_device import MemoryDevice, bkp
 
 
@@ -217,7 +217,7 @@ def test_a_device_that_reboots_under_another_path_is_followed(
     nano_path: Path, tmp_path: Path, patch_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the middle of a push the port goes; the board comes back as another tty, empty-handed."""
-    with PtyCable() as first, PtyCable() as second:
+    with CutCable() as first, CutCable() as second:
         ports = [Port(first.host_path, "E66118")]
         monkeypatch.setattr(serial_port, "serial_ports", lambda: ports)
         with Agent(nano_path, tmp_path / "a", "--serial", first.agent_path):
@@ -244,7 +244,7 @@ def test_a_device_that_reboots_under_another_path_is_followed(
 
 
 def test_a_port_by_its_usb_serial_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    with PtyCable() as cable:
+    with CutCable() as cable:
         monkeypatch.setattr(serial_port, "serial_ports", lambda: [Port(cable.host_path, "0001A")])
         line = serial_port.SerialPlace("usb:0001A", 115200).open()
         assert line.label == cable.host_path

@@ -480,7 +480,11 @@ def _exchange(device: Any, step: Step) -> dict[str, Any]:
     while step.until and not cbor2.loads(answer[8:])[step.until]:
         answer = device.packet(step.request)
     answer = neutral(answer, step.any)
-    found = {"what": step.what, "request": step.request.hex(), "answer": answer.hex()}
+    found: dict[str, Any] = {
+        "what": step.what,
+        "request": step.request.hex(),
+        "answer": answer.hex(),
+    }
     found |= {"any": list(step.any)} if step.any else {}
     return found | ({"until": step.until} if step.until else {})
 
