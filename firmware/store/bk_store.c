@@ -113,17 +113,37 @@ static const uint8_t *upload_name(const bk_store *s) {
     return s->flash->base + s->upload_at + bk_log_head_bytes(s->flash);
 }
 
-/* What a commit does, but for the record; patch `fresh` is not in the table yet. */
+static bk_store_patch *in_table(bk_store *s, bk_store_id id) {
+    for (uint32_t i = 0; i < s->n_patches; i++)
+        if (s->patches[i].id == id) return &s->patches[i];
+    return NULL;
+}
+
+/* The live patch, if there is one, whose name and bytes are those of `fresh`. */
+static const bk_store_patch *same_bytes(const bk_store *s, const bk_store_patch *fresh) {
+    const uint8_t *flash = s->flash->base;
+    for (uint32_t i = 0; i < s->n_patches; i++) {
+        const bk_store_patch *p = &s->patches[i];
+        if (p->size == fresh->size && strcmp(p->name, fresh->name) == 0 &&
+            memcmp(flash + p->at, flash + fresh->at, p->size) == 0 && bk_store_intact(s, p))
+            return p;
+    }
+    return NULL;
+}
+
+/* What a commit does, but for the record. */
 static void replace_listed(bk_store *s, const bk_store_patch *fresh) {
     const bk_store_patch *old = bk_store_find(s, fresh->name);
-    if (old && in_set(&s->active, old->id)) {
+    if (old && old->id != fresh->id && in_set(&s->active, old->id)) {
         s->previous = s->active;
         for (uint32_t i = 0; i < s->active.n; i++)
             if (s->active.ids[i] == old->id) s->active.ids[i] = fresh->id;
         s->failed_starts = 0;
     }
     unlist(s, fresh->name);
-    s->patches[s->n_patches++] = *fresh;
+    bk_store_patch *kept = in_table(s, fresh->id);
+    if (kept) kept->listed = true;
+    else s->patches[s->n_patches++] = *fresh;
 }
 
 static bool table_full(const bk_store *s) {
@@ -217,14 +237,17 @@ int bk_store_commit(bk_store *s, bool has_sequence, uint32_t sequence, bk_store_
     fresh = uploaded(s);
     if (has_sequence && !(bk_store_sequence(s, fresh.name, &highest) && highest >= sequence))
         change = (bk_log_sequence){fresh.name, true, sequence};
+    const bk_store_patch *same = same_bytes(s, &fresh);
+    if (same) fresh = *same; /* the same bytes are the same patch, for the sets too */
     undo u = remember(s);
     replace_listed(s, &fresh);
     if (table_full(s)) {
         put_back(s, &u);
         return BK_RC_NO_SPACE;
     }
-    int rc = bk_log_stream_put32(s->flash, &s->upload, bk_log_crc(s->upload.crc));
-    if (rc == BK_RC_OK) rc = bk_log_stream_pad(s->flash, &s->upload);
+    int rc = same ? BK_RC_OK
+                  : bk_log_stream_put32(s->flash, &s->upload, bk_log_crc(s->upload.crc));
+    if (rc == BK_RC_OK && !same) rc = bk_log_stream_pad(s->flash, &s->upload);
     if (rc != BK_RC_OK) {
         put_back(s, &u);
         return give_up_head(s);

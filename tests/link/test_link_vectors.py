@@ -76,6 +76,12 @@ def test_every_command_is_recorded_and_described() -> None:
     assert {*re.findall(r"^([a-z0-9-]+)-answer =", text, re.M)} - {"error"} == rules
 
 
+def test_the_documented_conversation_is_the_recorded_one() -> None:
+    page = (ROOT / "docs/protocol.md").read_text()
+    shown = re.findall(r"^    (.*)\n    > (\w+)\n    < (\w+)$", page, re.M)
+    assert shown == [(what, q.hex(), a.hex()) for what, q, a, _ in exchanges("example")]
+
+
 def test_the_vectors_are_those_that_the_tool_writes() -> None:
     for name in CONVERSATIONS:
         assert vectors.conversation(name) == load(name)

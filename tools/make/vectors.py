@@ -336,13 +336,13 @@ def rollback(c: Conversation) -> None:
 def probes(c: Conversation) -> None:
     """Patches that bring probes: one that fails leaves the set from before active."""
     c.push("good", "good", probed("good", (QUESTION, right()), (QUESTION, f" {right()}\n")))
-    c.push("bad", "bad", probed("bad", (QUESTION, right()), (QUESTION, "no such answer, ever")))
+    c.push("bad", "bad", probed("bad", (QUESTION, "no such answer, ever"), (QUESTION, right())))
     c.push("mute", "mute", probed("mute", ("", "x")))
     c.push("long", "long", probed("long", ("9" * 200, "x")))
     c.push("quoted", "q", probed("q", ('it\'s\n\x01\t\\ "1"', "Größe")))
     c.use("good")
     for name in ("bad", "mute", "long", "q"):
-        c.use("good", name)
+        c.use(name, "good")  # a slow device asks the first probe at least
     bad = probed("good", (QUESTION, "no such answer, ever"))
     c.push("a new version of an active one, whose probe fails", "good", bad)
     c.look()
@@ -359,6 +359,18 @@ def sequences(c: Conversation) -> None:
         c.push(f"number {sequence}", "p", numbered(sequence))
     c("remove", WRITE, BK, 4, {"name": "p"})
     c.push("number 1 after that", "p", numbered(1))
+
+
+def example(c: Conversation) -> None:
+    """The conversation that docs/protocol.md shows."""
+    data = patch("arith", [1])
+    c('echo "hi"', WRITE, OS, 0, {"d": "hi"})
+    c.chunk(f"upload {len(data)} bytes, the whole file, as arith", "/bkp/arith.bkp", 0, data,
+            len=len(data))  # fmt: skip
+    c("its CRC-32", READ, FS, 2, {"name": "/bkp/arith.bkp", "type": "crc32"})
+    c("activate it", WRITE, BK, 2, {"names": ["arith"]}, any=("ns",))
+    c("list", READ, BK, 1)
+    c("remove it: refused, ACTIVE", WRITE, BK, 4, {"name": "arith"})
 
 
 def framing_of_smp(c: Conversation) -> None:
@@ -410,7 +422,7 @@ def streams() -> list[tuple[str, bytes]]:
         ("a line lost", lines[0] + lines[2] + frame if len(lines) > 2 else lines[0] + frame),
         ("a continuation of nothing", lines[1] + frame),
         ("a length of 1", b"\x06\x09AAEA\n" + frame),
-        ("longer than the buffer", frame_encode(bytes(BUF_SIZE + 1)) + frame),
+        ("longer than the buffer", frame_encode(b"\x01" * (BUF_SIZE + 1)) + frame),
         ("every byte that is no text", bytes(range(32)) + b"\n" + frame),
     ]
 
@@ -439,6 +451,7 @@ CONVERSATIONS = {
     "probes": probes,
     "sequences": sequences,
     "smp": framing_of_smp,
+    "example": example,
 }
 
 
