@@ -61,7 +61,7 @@ ROOMS: list[Path] = [
     HERE / "device",
 ]
 SOURCES: list[Path] = _core["core_sources"]
-DEVICE_SOURCES: list[Path] = _lists("device")["device_sources"]
+DEVICE_SOURCES: list[Path] = lists(HERE / "device")["device_sources"]
 LINUX = HERE / "linux"
 LINUX_FLAGS: list[str] = [DIALECT, *FLOAT_FLAGS, *_linux["linux_flags"], f"-I{LINUX}"]
 LINUX_SOURCES: list[Path] = _linux["linux_sources"]
