@@ -1,4 +1,4 @@
-"""The microcontroller's patch store: its C tests under sanitizers, and what it costs on a chip."""
+"""What the microcontroller's store costs on a chip; core/test_core_c.py runs its C tests."""
 
 from __future__ import annotations
 
@@ -9,25 +9,11 @@ from pathlib import Path
 import core_build as core
 import pytest
 
-from support.compilers import CHIPS, ROOT, SANITIZE, STRICT, build, compiler
+from support.compilers import CHIPS, ROOT, STRICT, build, compiler
 
 FIRMWARE = ROOT / "firmware"
-STORE = sorted((FIRMWARE / "store").glob("*.c"))
+STORE: list[Path] = core.lists(FIRMWARE / "store")["store_sources"]
 INCLUDE = [f"-I{FIRMWARE / 'include'}", f"-I{FIRMWARE / 'store'}"]
-
-
-@pytest.mark.parametrize("test", ["test_flash_store", "test_store_cuts"])
-def test_unit(test: str, tmp_path: Path) -> None:
-    """Each keeps its promises on simulated flash, with no address or undefined-behaviour error."""
-    gcc = compiler("gcc", "apt-get install gcc")
-    source = ROOT / "tests/c" / f"{test}.c"
-    binary = tmp_path / test
-    sources = [source, *STORE, core.find("bk_crc.c")]
-    build([gcc, *STRICT, "-fno-freestanding", *SANITIZE, "-O2", *INCLUDE, f"-I{source.parent}",
-           *map(str, sources), "-o", str(binary)])  # fmt: skip
-    done = subprocess.run([str(binary)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
 
 
 @pytest.mark.parametrize("chip", CHIPS)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bankai_edge.cli.main import main
+from bankai_edge.errors import UsageError
 from bankai_edge.model import Model
 from bankai_edge.patch.bkp import decode
 from bankai_edge.probes.domains import items
-from bankai_edge.search.climb.loop import State
+from bankai_edge.search.climb.loop import Found, State
 from bankai_edge.search.climb.proposals import Focus, Gains
-from bankai_edge.search.job import Checkpoint, Job
+from bankai_edge.search.job import Checkpoint, Job, search
+from bankai_edge.search.strategies.plug import Strategy, Task
+from bankai_edge.search.strategies.table import STRATEGIES
 from bankai_edge.shipped import ARITH, NANO
 from support.sites import of_patch
 
@@ -106,6 +110,26 @@ def test_a_skill_that_the_model_lacks_is_refused(
     assert shown["file"] is None and shown["refusals"]
     assert shown["evaluations"] >= 8 and shown["probes"]["control"] > 5000
     assert not list(tmp_path.iterdir())
+
+
+def test_a_strategy_is_a_line_of_the_table(
+    small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says of itself is what a job asks of it; nothing else knows its name."""
+    asked: list[Task] = []
+
+    def run_(task: Task) -> Found:
+        asked.append(task)
+        return Found()
+
+    mine = Strategy("mine", run_, granularity="group", projections=(6,), least_targets=2)
+    monkeypatch.setitem(STRATEGIES, mine.name, mine)
+    job = Job(NANO, (small[1],), "a", controls=(small[3],), strategy="mine")
+    with pytest.raises(UsageError, match="mine wants several targets"):
+        search(job, lambda event: None)
+    monkeypatch.setitem(STRATEGIES, mine.name, replace(mine, least_targets=1))
+    assert search(job, lambda event: None).patch is None
+    assert (asked[0].granularity, asked[0].projections) == ("group", (6,))
 
 
 def test_bad_calls_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

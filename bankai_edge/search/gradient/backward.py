@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bankai_edge._facts import GROUP as GROUP_SIZE
-from bankai_edge.judge.matrices import NAMES
+from bankai_edge._facts import TENSORS
 from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
 from bankai_edge.probes.packs import Pack, Probe
@@ -75,7 +75,7 @@ class TorchGradient:
         for layer in reversed(range(self._torch.shape.layers)):
             weights = dict(self._torch.layer(layer, sites))
             for p in self._projections:
-                weights[NAMES[p]] = weights[NAMES[p]].detach().requires_grad_()
+                weights[TENSORS[p]] = weights[TENSORS[p]].detach().requires_grad_()
             for k, x in enumerate(entering[layer]):
                 x = x.detach().requires_grad_()
                 torch.autograd.backward(self._torch.run(x, weights), upstream[k])
@@ -83,7 +83,7 @@ class TorchGradient:
                 upstream[k] = x.grad
             entering[layer] = []
             for p in self._projections:
-                w = weights[NAMES[p]]
+                w = weights[TENSORS[p]]
                 assert w.grad is not None
                 gain = w.grad.mul_(w.detach()).mul_(-2)
                 part = reduced(gain, self._granularity, layer, p, sites)
