@@ -74,7 +74,9 @@ def size(n_bytes: int) -> str:
 def plan(board: Board, shape: ModelShape, ctx: int = 1, batch: int = 1, threads: int = 1) -> Plan:
     """The core's plan for the board's expected kernel, with tables as large as its port's."""
     assert board.cpu is not None
-    return memory_plan(shape, board.cpu.kernel, ctx, batch, threads, board.cpu.lookup_columns)
+    return memory_plan(
+        shape.counts, board.cpu.kernel, ctx, batch, threads, board.cpu.lookup_columns
+    )
 
 
 def fits(

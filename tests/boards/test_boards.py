@@ -208,7 +208,7 @@ def test_the_plan_is_the_engines_to_the_byte(
     kernel: str, size: tuple[int, int, int], nano_path: Path
 ) -> None:
     _, core = open_core(nano_path)
-    planned = memory_plan(NANO, kernel, *size)
+    planned = memory_plan(NANO.counts, kernel, *size)
     assert (planned["packed"], planned["state"]) == core.needs(kernel, *size)
 
 
@@ -330,7 +330,7 @@ def test_expected_speed_is_the_smaller_bound_and_says_what_it_assumes() -> None:
     assert one is not None and four is not None
     assert one.compute == pytest.approx(2400e6 * board.cpu.ipc / one.instructions)
     assert four.compute == pytest.approx(4 * one.compute)
-    weights = memory_plan(shape, "neon-lut", 1)["packed"]
+    weights = memory_plan(shape.counts, "neon-lut", 1)["packed"]
     assert four.bytes_read == weights + 32 * shape.kv_bytes_per_token
     assert four.bandwidth == pytest.approx(11.59e9 / four.bytes_read)
     assert (one.bound, one.tokens_per_s) == ("compute", one.compute)
