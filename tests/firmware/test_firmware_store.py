@@ -12,7 +12,7 @@ import pytest
 from support.compilers import CHIPS, ROOT, SANITIZE, STRICT, build, compiler
 
 FIRMWARE = ROOT / "firmware"
-STORE = sorted((FIRMWARE / "store").glob("*.c"))
+STORE = [p for p in sorted((FIRMWARE / "store").glob("*.c")) if p.stem != "bk_store_device"]
 INCLUDE = [f"-I{FIRMWARE / 'include'}", f"-I{FIRMWARE / 'store'}"]
 
 
@@ -22,7 +22,7 @@ def test_unit(test: str, tmp_path: Path) -> None:
     gcc = compiler("gcc", "apt-get install gcc")
     source = ROOT / "tests/c" / f"{test}.c"
     binary = tmp_path / test
-    sources = [source, *STORE, core.find("bk_crc.c")]
+    sources = [source, *STORE, core.find("bk_crc.c"), core.find("bk_name.c")]
     build([gcc, *STRICT, "-fno-freestanding", *SANITIZE, "-O2", *INCLUDE, f"-I{source.parent}",
            *map(str, sources), "-o", str(binary)])  # fmt: skip
     done = subprocess.run([str(binary)], capture_output=True, text=True, timeout=300)
@@ -32,7 +32,7 @@ def test_unit(test: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chip", CHIPS)
 def test_freestanding(chip: str, tmp_path: Path) -> None:
-    """The store needs the core's CRC and mem*/str*, keeps no mutable data, and is small."""
+    """It needs the core's CRC, names and mem*/str*, keeps no mutable data, and is small."""
     gcc = compiler("arm-none-eabi-gcc", "apt-get install gcc-arm-none-eabi")
     objects = [tmp_path / f"{source.stem}.o" for source in STORE]
     for source, output in zip(STORE, objects, strict=True):
@@ -42,7 +42,8 @@ def test_freestanding(chip: str, tmp_path: Path) -> None:
     build(["arm-none-eabi-ld", "-r", "-o", str(whole), *map(str, objects)])
     symbols = subprocess.check_output(["arm-none-eabi-nm", str(whole)], text=True)
     undefined = re.findall(r"^\s+U (\S+)$", symbols, re.M)
-    assert [s for s in undefined if s != "bk_crc32c" and not re.match(r"mem|str", s)] == []
+    needed = r"bk_crc32c|bk_name_order|(mem|str).*"
+    assert [s for s in undefined if not re.fullmatch(needed, s)] == []
     assert re.findall(r"^\S+ [dDbBC] (?!\$)(\S+)$", symbols, re.M) == []
     size = subprocess.check_output(["arm-none-eabi-size", str(whole)], text=True)
     print(f"\nstore and both flash drivers on {chip}, -Os:\n{size}")
