@@ -32,8 +32,8 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def firmware_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def firmware_program() -> Path:
     """The firmware as a program of this machine, under sanitizers."""
-    from support.firmware.board import host_program
+    from support.ports.firmware import unsigned
 
-    return host_program(tmp_path_factory.mktemp("firmware"))
+    return unsigned()

@@ -17,13 +17,13 @@ from bankai_edge.host.lines import ByteLine
 from bankai_edge.host.serial_port import open_serial
 from bankai_edge.host.transports import FramedTransport
 from bankai_edge.model import Model, Session
-from bankai_edge.patch import Patch
+from bankai_edge.patch import Patch, encode
+from bankai_edge.patch.bind import bind
 from support.agents import make_patch
+from support.commands import QUESTION, answer_of, smpmgr
 from support.faults import scattered
 from support.firmware.board import HostBoard, Terminal, Wire, client_of, host_program
 from support.firmware.noise import push_through_noise
-from support.firmware.suite import QUESTION, answer_of, smpmgr
-from support.firmware.twin import bound
 from support.smpmgr_page import repeat
 
 
@@ -147,10 +147,10 @@ def slow(model: Model, name: str) -> bytes:
     """A patch that is probed for as long as the budget lasts: all its probes are right."""
     rows = tuple((0, 3, row) for row in range(0, 6, 3))
     session = Session(model, ctx=48)
-    session.use([bound(model, Patch(name, rows=rows))])
+    session.use([encode(bind(Patch(name, rows=rows), model))])
     prompt = "turn on the kitchen light"
     right = "".join(session.generate(prompt, max_tokens=3))
-    return bound(model, Patch(name, rows=rows, canaries=((prompt, right),) * 40))
+    return encode(bind(Patch(name, rows=rows, canaries=((prompt, right),) * 40), model))
 
 
 @pytest.mark.parametrize("before", [[], ["other"]])

@@ -1,4 +1,4 @@
-"""The firmware on emulated chips: the same commands, real ptys, the chips' own code."""
+"""What emulated chips alone are asked; the device's tests (tests/device/) run on them too."""
 
 from __future__ import annotations
 
@@ -13,19 +13,13 @@ import pytest
 
 from bankai_edge.errors import IncompatibleError
 from bankai_edge.model import Model
-from support import VECTORS
 from support.agents import make_patch
+from support.commands import push_part, run, smpmgr
 from support.faults import scattered
 from support.firmware.board import Terminal, client_of
 from support.firmware.noise import push_through_noise
-from support.firmware.qemu import CHIPS, Chip, QemuBoard, programs
-from support.firmware.suite import Suite, push_part, run, smpmgr
-from support.firmware.twin import Twin, wander
-
-
-@pytest.fixture(scope="session")
-def built() -> dict[str, Path]:
-    return programs()
+from support.firmware.qemu import CHIPS, Chip, QemuBoard
+from support.ports.qemu import built
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +42,9 @@ def chip(request: pytest.FixtureRequest) -> Chip:
 
 
 @pytest.fixture
-def mode(chip: Chip) -> str:
-    return chip.mode
-
-
-@pytest.fixture
-def board(chip: Chip, built: dict[str, Path], tmp_path: Path) -> Iterator[QemuBoard]:
-    with QemuBoard(chip, built[chip.environment], tmp_path) as board:
+def board(chip: Chip, tmp_path: Path) -> Iterator[QemuBoard]:
+    with QemuBoard(chip, built()[chip.environment], tmp_path) as board:
         yield board
-
-
-class TestEmulated(Suite):
-    """All of it on every chip."""
 
 
 def test_a_power_cut_empties_a_store_in_ram(board: QemuBoard, scramble: Path) -> None:
@@ -80,25 +65,6 @@ def test_stock_smpmgr_uploads_a_patch(board: QemuBoard, scramble: Path) -> None:
     assert str(hashlib.sha256(scramble.read_bytes()).digest()) in told
     run(board, "use", "scramble")
     assert json.loads(run(board, "info", "--json"))["info"]["active"] == ["scramble"]
-
-
-def test_every_recorded_request_is_answered_as_by_the_agent(
-    board: QemuBoard, model: Model, tmp_path: Path
-) -> None:
-    """And a random life of three patches, side by side with a real agent."""
-    vectors = sorted(p for p in VECTORS.glob("*.json") if p.stem != "framing")
-    assert len(vectors) == 7
-    in_place = board.chip.mode == "in_place"
-    own = Model(model.path, writable=True) if in_place else model
-    for path in vectors:
-        board.power_cut()
-        twin = Twin(board, own, tmp_path / path.stem, in_place=in_place, ctx=board.chip.ctx)
-        twin.replay(json.loads(path.read_text()))
-        twin.close()
-    board.power_cut()
-    twin = Twin(board, own, tmp_path / "life", in_place=in_place, ctx=board.chip.ctx)
-    wander(twin, model, 20, 3)
-    twin.close()
 
 
 def test_the_cable_is_pulled_amid_a_push(board: QemuBoard, model: Model) -> None:
