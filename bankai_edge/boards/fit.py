@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from bankai_edge._facts import memory_plan
 from bankai_edge.boards.schema import Board
+from bankai_edge.defaults import BATCH, MAX_THREADS
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.shapes import ModelShape
 
 if TYPE_CHECKING:
     from bankai_edge._facts import Plan
 
-LINUX_BATCH, MAX_THREADS = 64, 4  # tokens per step of prefill; threads by default
 # The interpreter with NumPy, engine and agent (37 MB resident); then the tokenizer's tables and the
 # text that they point to, per token of the vocabulary (91 bytes). Measured on x86-64, rounded up.
 PROCESS_BYTES, TOKENIZER_BYTES = 48 << 20, 96
@@ -105,7 +105,7 @@ def fits(
     ram = ram or memory.ram[-1]
     file_bytes = file_bytes or shape.file_bytes + HEADER_BYTES * shape.vocab
     if board.kind == "linux":
-        planned = plan(board, shape, ctx, LINUX_BATCH, min(board.cpu.cores, MAX_THREADS))
+        planned = plan(board, shape, ctx, BATCH, min(board.cpu.cores, MAX_THREADS))
         weights = planned["packed"] or file_bytes
         reserved = memory.reserved + ram // PAGES_SHARE
         others = PROCESS_BYTES + TOKENIZER_BYTES * shape.vocab

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from bankai_edge import _engine
 from bankai_edge._facts import Q1_0, memory_plan
+from bankai_edge.defaults import BATCH
 from bankai_edge.errors import UsageError
-from bankai_edge.model.session import BATCH
 from bankai_edge.model.weights import shape_of
 
 
