@@ -33,7 +33,8 @@ PLANTED = {
     "a circle of headers": (
         "cython_ext/core/base/bk_bytes.h",
         '#include "bk_fp16.h"\n',
-        "imports cython_ext/core/base/bk_fp16.h: a circle of files: cython_ext/core/base/bk_bytes.h",
+        "imports cython_ext/core/base/bk_fp16.h: a circle of files: "
+        "cython_ext/core/base/bk_bytes.h >",
     ),
     "a header above": (
         "cython_ext/core/format/bk_gguf.h",
