@@ -115,3 +115,11 @@ def test_the_readme_draws_this_house() -> None:
     _, _, rest = (ROOT / "README.md").read_text().partition("\n## The house\n\n")
     drawn = rest.partition("\n\n")[0].splitlines()
     assert drawn == House(ROOT).draw(), f"run python {PLAN} --draw"
+
+
+@pytest.mark.parametrize("folder", ["tools", "docs"])
+def test_an_index_names_every_file(folder: str) -> None:
+    index = (ROOT / folder / "README.md").read_text()
+    files = [p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".sh", ".md", ".cddl")]
+    assert len(files) > 10
+    assert [p.name for p in files if p.name not in index and p.name != "README.md"] == []
