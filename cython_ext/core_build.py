@@ -17,10 +17,10 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 
 
-def _lists(room: str) -> dict[str, Any]:
-    """The values that a room's meson.build assigns."""
-    path = HERE / room / "meson.build"
-    values: dict[str, Any] = {"files": lambda *names: [path.parent / name for name in names]}
+def lists(folder: Path) -> dict[str, Any]:
+    """The values that a folder's meson.build assigns."""
+    path = folder / "meson.build"
+    values: dict[str, Any] = {"files": lambda *names: [folder / name for name in names]}
     exec(compile(path.read_text(), str(path), "exec"), values)
     return values
 
@@ -32,7 +32,7 @@ def find(name: str) -> Path:
 
 def kernels(isa: str) -> dict[Path, list[str]]:
     """The kernel sources for x86, arm or cortex_m, and the flags that each needs."""
-    flags: dict[str, list[str]] = _lists(f"kernels/{isa}")["kernel_flags"]
+    flags: dict[str, list[str]] = lists(HERE / "kernels" / isa)["kernel_flags"]
     return {HERE / "kernels" / f"{name}.c": value for name, value in flags.items()}
 
 
@@ -50,7 +50,7 @@ def include() -> list[str]:
     return [*(f"-I{room}" for room in ROOMS), *theirs]
 
 
-_core, _linux = _lists("core"), _lists("linux")
+_core, _linux = lists(HERE / "core"), lists(HERE / "linux")
 DIALECT: str = f"-std={_core['c_dialect']}"
 FLOAT_FLAGS: list[str] = _core["float_flags"]
 FLAGS: list[str] = [DIALECT, *_core["core_flags"]]
@@ -61,7 +61,7 @@ ROOMS: list[Path] = [
     HERE / "device",
 ]
 SOURCES: list[Path] = _core["core_sources"]
-DEVICE_SOURCES: list[Path] = _lists("device")["device_sources"]
+DEVICE_SOURCES: list[Path] = lists(HERE / "device")["device_sources"]
 LINUX = HERE / "linux"
 LINUX_FLAGS: list[str] = [DIALECT, *FLOAT_FLAGS, *_linux["linux_flags"], f"-I{LINUX}"]
 LINUX_SOURCES: list[Path] = _linux["linux_sources"]

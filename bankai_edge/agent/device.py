@@ -27,15 +27,17 @@ POLL_S = 0.02
 class Keys:
     """A directory of keys as the device's; `_device.TrustPort`."""
 
-    def __init__(self, directory: Path, policy: Policy) -> None:
+    def __init__(self, directory: Path, policy: Policy, log: Callable[[str], None]) -> None:
         """Raises BankaiError where signatures are required and cannot be verified."""
         self._trust = TrustStore(directory)
         try:
             sign.ed25519()
             self.can_verify = True
-        except sign.NoCryptographyError:
+        except sign.NoCryptographyError as error:
             if policy == "require":
                 raise
+            if policy == "warn":
+                log(f"warning: {error}")
             self.can_verify = False
 
     def verify(self, public_key: bytes, signature: bytes, signed: bytes) -> bool:
@@ -92,7 +94,7 @@ class AgentDevice:
             store,
             self._engine,
             Machine(self._engine.kernel, log, on_reset),
-            Keys(trust or store.root / "keys", policy),
+            Keys(trust or store.root / "keys", policy, log),
             version=__version__,
             policy=policy,
             probe_budget_s=probe_budget_s,
@@ -121,6 +123,11 @@ class AgentDevice:
         """Store a file as an upload would be; raises `_device.DeviceError`."""
         with self._lock:
             self._core.push(name, data)
+
+    def drop_upload(self) -> None:
+        """Drop an upload whose line went away."""
+        with self._lock:
+            self._core.drop_upload()
 
     def use(self, names: Sequence[str]) -> None:
         """Make exactly this set active; raises `_device.DeviceError`."""

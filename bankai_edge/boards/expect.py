@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bankai_edge._facts import GROUP
-from bankai_edge.boards.fit import MAX_THREADS, fits, layout_of, packed_bytes
+from bankai_edge.boards.fit import MAX_THREADS, fits, plan
 from bankai_edge.boards.schema import Board
 from bankai_edge.shapes import ModelShape, q1_bytes
 
@@ -100,7 +100,8 @@ def expect(board: Board, shape: ModelShape, threads: int | None = None) -> Expec
         return None
     if not fits(board, shape, LEAST_CONTEXT).ok:
         return None
-    small = board.kind == "linux" and packed_bytes(shape, layout_of(board)) < SMALL_MODEL_BYTES
+    packed = plan(board, shape)["packed"]
+    small = board.kind == "linux" and packed < SMALL_MODEL_BYTES
     if threads is None:
         most = 1 if board.kind != "linux" or small else min(cpu.cores, MAX_THREADS)
         found = [expect(board, shape, n) for n in (1, 2, 4) if n <= most]
@@ -111,8 +112,7 @@ def expect(board: Board, shape: ModelShape, threads: int | None = None) -> Expec
         instructions = cortex_m_instructions(board, shape)
     if instructions is None:
         return None
-    weights = packed_bytes(shape, layout_of(board)) or q1_bytes(shape.multiplied_weights)
-    read = weights + shape.kv_bytes_per_token * POSITION
+    read = (packed or q1_bytes(shape.multiplied_weights)) + shape.kv_bytes_per_token * POSITION
     speed = board.bandwidth.at(threads) if board.bandwidth and not small else None
     return Expected(
         board=board.id,

@@ -153,10 +153,17 @@ def _metadata(wheel: Path) -> importlib.metadata.PackageMetadata:
         raise IncompatibleError(f"{wheel} is not a wheel ({error})") from error
 
 
-def requirements(wheel: Path) -> list[str]:
-    """What a wheel needs in every case: its Requires-Dist without a marker."""
-    found = _metadata(wheel).get_all("Requires-Dist") or ()
-    return sorted(text.replace(" ", "") for text in found if Requirement(text).marker is None)
+def requirements(wheel: Path, extra: str = "") -> list[str]:
+    """What a wheel needs in every case, without a marker; then what it needs for an extra alone."""
+    always, more = [], []
+    for text in _metadata(wheel).get_all("Requires-Dist") or ():
+        marker = Requirement(text).marker
+        bare = text.partition(";")[0].replace(" ", "")
+        if marker is None:
+            always.append(bare)
+        elif marker.evaluate({"extra": extra}) > marker.evaluate({"extra": ""}):
+            more.append(bare)
+    return [*sorted(always), *sorted(more)]
 
 
 def _needs(own: Path) -> list[str]:
@@ -202,16 +209,18 @@ def download(
     out: Path,
     *,
     folder: Path | None = None,
+    newest_first: bool = False,
     next_step: str = "",
 ) -> list[Path]:
     """Fetch the wheels of these requirements, and what they need, into `out`.
 
-    `folder` takes the place of an index. Raises BankaiError with pip's reason.
+    `folder` takes the place of an index. Of several for one machine comes the one for the oldest
+    C library, or for the newest. Raises BankaiError with pip's reason.
     """
     given = ["--no-index", f"--find-links={folder}"] if folder else []
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", f"--dest={out}",
-        *pip_target(python, machine), *given, *wanted,
+        *pip_target(python, machine, newest_first=newest_first), *given, *wanted,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -224,9 +233,12 @@ def download(
     return sorted(out.glob("*.whl"))
 
 
-def pip_target(python: str, machine: str, newest_glibc: int = NEWEST_GLIBC) -> Sequence[str]:
+def pip_target(
+    python: str, machine: str, newest_glibc: int = NEWEST_GLIBC, *, newest_first: bool = False
+) -> Sequence[str]:
     """pip's options for wheels, and no others, that serve another machine's CPython."""
-    platforms = [f"manylinux_2_{n}_{machine}" for n in range(OLDEST_GLIBC, newest_glibc + 1)]
+    minors = sorted(range(OLDEST_GLIBC, newest_glibc + 1), reverse=newest_first)
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in minors]
     return [
         "--disable-pip-version-check", "--only-binary=:all:", "--implementation=cp",
         f"--python-version={python}",

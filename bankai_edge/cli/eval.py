@@ -162,16 +162,14 @@ def _print(page: Page) -> None:
 
 
 def _print_map(cells: list[Cell]) -> None:
-    from bankai_edge.patch.flips import PROJECTIONS
+    from bankai_edge._facts import PROJECTIONS
 
     click.echo("\nmean change of log-probability under random flips in one matrix")
     shifts = {(c.layer, c.projection): c.shift for c in cells}
+    places = range(len(PROJECTIONS))
     rows = [
-        [
-            str(layer),
-            *(f"{shifts[layer, p]:+.3f}" if (layer, p) in shifts else "" for p in range(7)),
-        ]
-        for layer in sorted({c.layer for c in cells})
+        [str(at), *(f"{shifts[at, p]:+.3f}" if (at, p) in shifts else "" for p in places)]
+        for at in sorted({c.layer for c in cells})
     ]
     _table(["layer", *(name.removesuffix("_proj") for name in PROJECTIONS)], rows)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bankai_edge._facts import PROJECTIONS
 from bankai_edge.cli import patch_sets
 from bankai_edge.cli.output import json_option, print_fields, print_json, say
 from bankai_edge.durable import write_atomically
@@ -18,7 +19,7 @@ from bankai_edge.patch import sign as signing
 from bankai_edge.patch.bankai_json import plain
 from bankai_edge.patch.bind import bind as bind_patch
 from bankai_edge.patch.dialects import DIALECTS
-from bankai_edge.patch.flips import PROJECTIONS, Flip
+from bankai_edge.patch.flips import Flip
 from bankai_edge.patch.refusals import short_id
 
 _IN = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bankai_edge._facts import PROJECTIONS
 from bankai_edge.cli.output import json_option, print_json, print_table, say
 from bankai_edge.durable import write_atomically
 from bankai_edge.errors import UsageError
 from bankai_edge.patch import Patch, algebra, encode, files
 from bankai_edge.patch.bind import bind
-from bankai_edge.patch.flips import PROJECTIONS
 
 if TYPE_CHECKING:
     from bankai_edge.judge.stacking import StackReport

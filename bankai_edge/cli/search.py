@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import click
 
-from bankai_edge._facts import NAME_RULE, name_ok
+from bankai_edge._facts import NAME_RULE, PROJECTIONS, name_ok
 from bankai_edge.cli.arguments import model_option
 from bankai_edge.cli.output import json_option, print_json, say
 from bankai_edge.durable import write_atomically
@@ -19,11 +19,10 @@ from bankai_edge.errors import BankaiError, UsageError
 from bankai_edge.judge.reading import METRICS
 from bankai_edge.model.kernels import choose_threads
 from bankai_edge.patch.bkp import encode
-from bankai_edge.patch.flips import PROJECTIONS
 from bankai_edge.probes.general import SETS
+from bankai_edge.search.climb.sites import GRANULARITIES
 from bankai_edge.search.job import DEFAULT, Checkpoint, Job, Result
 from bankai_edge.search.job import search as run
-from bankai_edge.search.sites import GRANULARITIES
 from bankai_edge.search.strategies.table import STRATEGIES
 from bankai_edge.shipped import NANO
 

@@ -25,9 +25,6 @@ from bankai_edge.image.recipes import FIRMWARE, Recipe
 
 MANIFEST_VERSION = 1
 MODEL_NAME = "model.gguf"
-SIGNING = (
-    "cryptography>=42",
-)  # what a device needs to verify signatures, as pyproject.toml has it
 WORK_BYTES = 500 << 20  # root and packages, unpacked
 STEPS = (
     "packages", "kernel", "root", "byte code", "compressed root", "model", "boot partition", "disk",
@@ -96,7 +93,7 @@ def _build(order: Order, cache: Cache, step: Callable[[str], None], work: Path) 
     recipe = order.recipe
     step("packages")
     debs = dict(zip(rootfs.PACKAGES, cache.packages(rootfs.PACKAGES), strict=True))
-    wheels = cache.wheels(order.wheel, SIGNING if order.network == "require-signed" else ())
+    wheels = cache.wheels(order.wheel, "sign" if order.network == "require-signed" else "")
     firmware = cache.package(FIRMWARE) if recipe.firmware else None
     kernel_deb = order.kernel or _kernel_package(cache, recipe)
 

@@ -208,9 +208,9 @@ class Cache:
 
     # -- PyPI ----------------------------------------------------------------------------------
 
-    def wheels(self, own: Path, extras: Sequence[str] = ()) -> list[Path]:
+    def wheels(self, own: Path, extra: str = "") -> list[Path]:
         """The aarch64 wheels that `own`, a wheel of this package, needs; without itself."""
-        key = " ".join([*requirements(own), *extras])
+        key = " ".join(requirements(own, extra))
         folder = self.folder / "wheels"
         known = self._known.wheels.get(key)
         if known is None or not all(self._at_hand(one) for one in known):
@@ -233,7 +233,7 @@ class Cache:
         for leftover in fresh.iterdir():
             leftover.unlink()
         fetched = download(
-            wanted, PYTHON, "aarch64", fresh,
+            wanted, PYTHON, "aarch64", fresh, newest_first=True,
             next_step="Build once with a network; later builds use what was fetched.",
         )  # fmt: skip
         found = []

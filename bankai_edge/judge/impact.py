@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bankai_edge._facts import GROUP
+from bankai_edge._facts import GROUP, PROJECTIONS
 from bankai_edge.errors import UsageError
 from bankai_edge.judge.comparison import Judge
 from bankai_edge.judge.matrices import Place, matrices
 from bankai_edge.judge.texts import Documents, TextChange, compare_text
 from bankai_edge.model import Model
 from bankai_edge.patch.bkp import Patch, encode
-from bankai_edge.patch.flips import PROJECTIONS, Flip
+from bankai_edge.patch.flips import Flip
 
 Kind = Literal["bit", "row"]
 MLP = (4, 5, 6)

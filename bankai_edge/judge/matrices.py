@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bankai_edge._facts import GROUP_BYTES, Q1_0
+from bankai_edge._facts import GROUP_BYTES, Q1_0, TENSORS
 from bankai_edge.model import Model
 
-NAMES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 Place = tuple[int, int]
 """(layer, projection)."""
 Blocks = NDArray[np.uint8]
@@ -21,7 +20,7 @@ def matrices(model: Model) -> dict[Place, Blocks]:
     places = {name: (kind, dims, at, n) for name, kind, dims, at, n in model.core.tensors()}
     found = {}
     for layer in range(model.shape.layers):
-        for projection, name in enumerate(NAMES):
+        for projection, name in enumerate(TENSORS):
             kind, dims, at, n = places[f"blk.{layer}.{name}.weight"]
             if kind == Q1_0:
                 found[layer, projection] = data[at : at + n].reshape(dims[1], -1, GROUP_BYTES)

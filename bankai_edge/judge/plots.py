@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from bankai_edge.patch.flips import PROJECTIONS
+from bankai_edge._facts import PROJECTIONS
 from bankai_edge.svg import AMBER, BLUE, GREEN, INK, RED, box, dot, inline, line, path, words
 
 CELL_W, CELL_H = 92, 26

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bankai_edge import _engine
-from bankai_edge._facts import Q1_0
+from bankai_edge._facts import Q1_0, memory_plan
 from bankai_edge.errors import UsageError
 from bankai_edge.model.session import BATCH
-
-_KV_BYTES = 2 * 2  # a key and a value, f16 each
+from bankai_edge.model.weights import shape_of
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,11 @@ def memory_need(
     Raises:
         UsageError: a context that the model does not have.
     """
-    shape = core.shape
-    if not 1 <= ctx <= shape["context"]:
-        raise UsageError(
-            f"a context of {ctx} tokens", expected=f"1 to {shape['context']} for this model"
-        )
+    most = core.shape["context"]
+    if not 1 <= ctx <= most:
+        raise UsageError(f"a context of {ctx} tokens", expected=f"1 to {most} for this model")
     packed, state = core.needs(kernel, ctx, BATCH, threads)
-    kv = shape["layers"] * shape["kv_heads"] * shape["head_dim"] * _KV_BYTES * ctx
+    kv = memory_plan(shape_of(core), kernel, ctx, BATCH, threads)["cache"]
     tensors = {name: (kind, n) for name, kind, _, _, n in core.tensors()}
     if "output.weight" in tensors:
         del tensors["token_embd.weight"]  # of which a token reads one row

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from bankai_edge._facts import PROJECTIONS
 from bankai_edge.errors import BankaiError, IncompatibleError
 from bankai_edge.patch.bkp import Patch
-from bankai_edge.patch.flips import PROJECTIONS, Flip
+from bankai_edge.patch.flips import Flip
 from bankai_edge.patch.refusals import short_id
 
 Flips = frozenset[Flip]

@@ -18,10 +18,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bankai_edge._facts import NAME_MAX
+from bankai_edge._facts import NAME_MAX, PROJECTIONS
 from bankai_edge.errors import BankaiError, IncompatibleError
 from bankai_edge.patch.bkp import Patch
-from bankai_edge.patch.flips import PROJECTIONS, Flip
+from bankai_edge.patch.flips import Flip
 
 ENTRY = "bankai"
 FORMAT = "bankai_row_xor_v1"

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-MAX_BITS = 24  # rows, columns and counts stay below 2**24
-MAX_SECTIONS = 28672  # 4096 layers of 7 projections
-MAX_BYTES = 1 << 24
+from bankai_edge._facts import FLIPS_BITS, FLIPS_BYTES, FLIPS_SECTIONS, PROJECTIONS
+
+PER_LAYER = len(PROJECTIONS)
 MAX_RICE = 31
 
 Flip = tuple[int, ...]
@@ -32,14 +31,14 @@ def check(flips: Sequence[Flip], *, columns: bool) -> None:
         if len(flip) != 3 + columns or not all(type(part) is int for part in flip):
             raise StreamError(f"{flip!r} is no flip of {3 + columns} integers")
         layer, projection, *rest = flip
-        if not (0 <= projection < len(PROJECTIONS) and 0 <= layer < MAX_SECTIONS // 7):
+        if not (0 <= projection < PER_LAYER and 0 <= layer < FLIPS_SECTIONS // PER_LAYER):
             raise StreamError(f"layer {layer}, projection {projection} do not exist")
-        if any(not 0 <= part < 1 << MAX_BITS for part in rest):
-            raise StreamError(f"{flip!r} has a row or column beyond 2**{MAX_BITS} - 1")
+        if any(not 0 <= part < 1 << FLIPS_BITS for part in rest):
+            raise StreamError(f"{flip!r} has a row or column beyond 2**{FLIPS_BITS} - 1")
         if flip <= previous:
             raise StreamError(f"{flip!r} does not follow {previous!r}")
         previous = flip
-    if len(flips) >= 1 << MAX_BITS:
+    if len(flips) >= 1 << FLIPS_BITS:
         raise StreamError(f"{len(flips)} flips are too many")
 
 
@@ -51,9 +50,9 @@ def encode(flips: Sequence[Flip], *, columns: bool) -> bytes:
     width = max(flip[3] for flip in flips).bit_length() if columns else 0
     sections = [
         (section, list(members))
-        for section, members in groupby(flips, key=lambda flip: flip[0] * 7 + flip[1])
+        for section, members in groupby(flips, key=lambda flip: flip[0] * PER_LAYER + flip[1])
     ]
-    k = min(range(MAX_BITS + 1), key=lambda k: (_size_bytes(sections, k, width), k))
+    k = min(range(FLIPS_BITS + 1), key=lambda k: (_size_bytes(sections, k, width), k))
     bits = _Writer()
     previous_section = -1
     for section, members in sections:
@@ -66,32 +65,32 @@ def encode(flips: Sequence[Flip], *, columns: bool) -> bytes:
                 bits.put(flip[3], width)
             previous_row = flip[2]
     stream = bytes((k, width)) + bits.bytes()
-    if len(stream) > MAX_BYTES:
+    if len(stream) > FLIPS_BYTES:
         raise StreamError(f"{len(stream)} bytes of flips are too many")
     return stream
 
 
 def decode(stream: bytes, *, columns: bool) -> tuple[Flip, ...]:
     """Decode one stream; StreamError for anything but a canonical, complete one."""
-    if not 2 <= len(stream) <= MAX_BYTES:
+    if not 2 <= len(stream) <= FLIPS_BYTES:
         raise StreamError(f"a stream of {len(stream)} bytes")
     k, width = stream[0], stream[1]
-    if k > MAX_RICE or width > (MAX_BITS if columns else 0):
+    if k > MAX_RICE or width > (FLIPS_BITS if columns else 0):
         raise StreamError(f"Rice parameter {k}, column width {width}")
     bits = _Reader(stream, 16)
     flips: list[Flip] = []
     section, widest = -1, 0
     while not bits.at_padding():
         section += bits.gamma()
-        if section >= MAX_SECTIONS:
+        if section >= FLIPS_SECTIONS:
             raise StreamError(f"section {section} does not exist")
-        layer, projection = divmod(section, len(PROJECTIONS))
+        layer, projection = divmod(section, PER_LAYER)
         row, previous = 0, -1
         for _ in range(bits.gamma()):
             step = bits.rice(k)
             row += step
-            if row >= 1 << MAX_BITS:
-                raise StreamError(f"row {row} is beyond 2**{MAX_BITS} - 1")
+            if row >= 1 << FLIPS_BITS:
+                raise StreamError(f"row {row} is beyond 2**{FLIPS_BITS} - 1")
             column = bits.take(width)
             if step == 0 and column <= previous:
                 raise StreamError(f"row {row} is named out of order or twice")
@@ -167,17 +166,17 @@ class _Reader:
         zeros = 0
         while self.take(1) == 0:
             zeros += 1
-            if zeros >= MAX_BITS:
-                raise StreamError(f"a number beyond 2**{MAX_BITS} - 1")
+            if zeros >= FLIPS_BITS:
+                raise StreamError(f"a number beyond 2**{FLIPS_BITS} - 1")
         return 1 << zeros | self.take(zeros)
 
     def rice(self, k: int) -> int:
         quotient = 0
         while self.take(1) == 1:
             quotient += 1
-            if quotient << k >= 1 << MAX_BITS:
-                raise StreamError(f"a step beyond 2**{MAX_BITS} - 1")
+            if quotient << k >= 1 << FLIPS_BITS:
+                raise StreamError(f"a step beyond 2**{FLIPS_BITS} - 1")
         value = (quotient << k) + self.take(k)
-        if value >= 1 << MAX_BITS:
-            raise StreamError(f"a step beyond 2**{MAX_BITS} - 1")
+        if value >= 1 << FLIPS_BITS:
+            raise StreamError(f"a step beyond 2**{FLIPS_BITS} - 1")
         return value

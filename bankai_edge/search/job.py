@@ -23,13 +23,13 @@ from bankai_edge.patch.bind import bind
 from bankai_edge.patch.bkp import Patch, encode
 from bankai_edge.probes import goals
 from bankai_edge.probes.packs import JUDGE, VALIDATION, Sizes
-from bankai_edge.search import promotion
-from bankai_edge.search.loop import Found, Limits, State, Watch
-from bankai_edge.search.objective import Objective
-from bankai_edge.search.sites import Granularity, Sites, in_patch
+from bankai_edge.search.climb import promotion
+from bankai_edge.search.climb.loop import Found, Limits, State, Watch
+from bankai_edge.search.climb.objective import Objective
+from bankai_edge.search.climb.sites import Granularity, Sites, in_patch
+from bankai_edge.search.climb.trial import Trial
 from bankai_edge.search.strategies.plug import Strategy, Task
 from bankai_edge.search.strategies.table import STRATEGIES
-from bankai_edge.search.trial import Trial
 from bankai_edge.search.workers import Dask, Processes
 
 DEFAULT = next(iter(STRATEGIES))

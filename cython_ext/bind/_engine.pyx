@@ -379,9 +379,9 @@ cdef class Products:
     def __cinit__(self, str kernel not None, const uint8_t[::1] blocks not None, uint32_t rows,
                   uint32_t cols, uint32_t vectors=1, Pool pool=None):
         cdef const bk_kernel *k = kernel_named(kernel)
-        cdef size_t n = <size_t>rows * (cols // 128) * 18
+        cdef size_t n = rows * bk_q1_row_bytes(cols)
         cdef uint32_t i
-        if cols % 128 or rows == 0 or <size_t>blocks.shape[0] != n:
+        if cols % BK_Q1_COLS or rows == 0 or <size_t>blocks.shape[0] != n:
             raise ValueError(f"{blocks.shape[0]} bytes are no {rows} x {cols} of Q1_0")
         self._kernel, self._pool, self.vectors, self.weight_bytes = k, pool, vectors, n
         self._memory = allocate(n)
@@ -392,7 +392,7 @@ cdef class Products:
                                                                 not self._packed):
             raise MemoryError(f"a {rows} x {cols} matrix")
         memcpy(self._memory, &blocks[0], n)
-        self._mat = bk_mat(<const uint8_t *>self._memory, 41, rows, cols, <uint8_t *>self._packed)
+        self._mat = bk_mat(<const uint8_t *>self._memory, BK_TYPE_Q1_0, rows, cols, <uint8_t *>self._packed)
         if k.pack != NULL:
             k.pack(&self._mat, 0, rows)
         for i in range(cols):

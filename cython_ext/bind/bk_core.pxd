@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "bk_gguf.h":
+    enum: BK_TYPE_Q1_0
     ctypedef struct bk_str:
         const char *p
         size_t n
@@ -22,6 +23,10 @@ cdef extern from "bk_gguf.h":
     void bk_gguf_next_kv(const bk_gguf *g, size_t *at, bk_kv *kv) nogil
     void bk_gguf_next_tensor(const bk_gguf *g, size_t *at, bk_tensor *t) nogil
     int bk_gguf_str(const bk_gguf *g, const char *key, bk_str *value) nogil
+
+cdef extern from "bk_q1.h":
+    enum: BK_Q1_COLS
+    size_t bk_q1_row_bytes(uint32_t cols) nogil
 
 cdef extern from "bk_parallel.h":
     ctypedef struct bk_parallel:

@@ -8,6 +8,7 @@
 #define BK_TILE_H
 
 #include "bk_kernel.h"
+#include "bk_layout.h"
 
 /* The bytes of a tile's block, and where in it the scales begin. */
 #define BK_TILE_BLOCK(rows) ((rows) * BK_Q1_BYTES)

@@ -67,11 +67,8 @@ typedef struct {
 
 static void multiply_part(void *arg, uint32_t part, uint32_t parts) {
     const multiply_job *j = arg;
-    uint32_t tile = j->k->tile, tiles = (j->w->rows + tile - 1) / tile;
-    uint32_t row0 = bk_parallel_bound(tiles, part, parts) * tile;
-    uint32_t row1 = bk_parallel_bound(tiles, part + 1, parts) * tile;
-    if (row1 > j->w->rows) row1 = j->w->rows;
-    if (row0 >= row1) return;
+    uint32_t row0, row1;
+    if (!bk_parallel_rows(j->w->rows, j->k->tile, part, parts, &row0, &row1)) return;
     if (j->n > 1 && j->k->gemm) {
         j->k->gemm(j->w, j->act, j->n, j->y, j->w->rows, row0, row1);
         return;

@@ -2,8 +2,8 @@
 
     python firmware/scripts/firmware_ram.py ELF
 
-Sizes come from the linked program; those of KV cache and activations from the model's header by the
-rules of cython_ext/core/model/bk_state.c for one token at a time. What the device itself says to
+Sizes come from the linked program; those of KV cache and activations are the core's own plan for
+the model's shape, where PlatformIO's Python has bankai-edge to ask. What the device itself says to
 `bench` (memory, deepest stack) is held against these in tests/firmware/test_firmware_build.py.
 """
 
@@ -12,13 +12,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+
+try:
+    from bankai_edge import _facts
+except ImportError:  # then the memory is told as a whole
+    _facts = None  # type: ignore[assignment]
 
 TOOL = "arm-none-eabi-"
 LARGEST = 5  # static objects that are named
-GROUP = 128
-LOOK_UP = {"bk_kernel_dsp", "bk_kernel_mve"}  # kernels with tables, as bk_lut.h says:
-TABLES = 16 * 256 * 2  # bytes for one group of 128 columns
+KERNELS = ("dsp", "mve", "scalar")
 
 
 @dataclass(frozen=True)
@@ -75,27 +80,15 @@ def model_number(header: bytes, key: str) -> int:
     return int.from_bytes(header[at : at + 4], "little")
 
 
-def _round64(n: int) -> int:
-    return (n + 63) & ~63
-
-
-def cache_and_activations(header: bytes, ctx: int, tables: int) -> tuple[int, int]:
-    """Bytes of the KV cache and of everything else that one token's pass needs.
-
-    `tables`: bytes of look-up tables behind a quantised vector.
-    """
-    hidden, ffn = (
-        model_number(header, "embedding_length"),
-        model_number(header, "feed_forward_length"),
-    )
-    heads, kv_heads = (model_number(header, f"attention.head_count{s}") for s in ("", "_kv"))
-    head_dim = model_number(header, "attention.key_length")
-    q, kv = heads * head_dim, kv_heads * head_dim
-    cache = 2 * _round64(model_number(header, "block_count") * ctx * kv * 2)
-    floats = (hidden, max(hidden, q), max(hidden, q + 2 * kv), ffn, ffn, (ctx + 15) & ~15, head_dim)
-    widest = max(hidden, ffn, q)
-    act = _round64(widest + widest // GROUP * 8) + tables
-    return cache, sum(_round64(4 * n) for n in floats) + act
+def shape_of(header: bytes) -> SimpleNamespace:
+    """The counts that the core plans by."""
+    number = partial(model_number, header)
+    return SimpleNamespace(
+        layers=number("block_count"), hidden=number("embedding_length"),
+        ffn=number("feed_forward_length"), heads=number("attention.head_count"),
+        kv_heads=number("attention.head_count_kv"), head_dim=number("attention.key_length"),
+        vocab=0,
+    )  # fmt: skip
 
 
 def plan(elf: Path) -> list[tuple[str, int]]:
@@ -111,10 +104,11 @@ def plan(elf: Path) -> list[tuple[str, int]]:
     rows += [(f"  {name}", size) for size, name in program.statics[:LARGEST]]
     rows.append(("memory", memory))
     header = model_header(elf)
-    if header:
+    if header and _facts is not None:
         ctx, panel = (program.symbols[f"bk_build_{name}"][0] for name in ("ctx", "panel"))
-        tables = 64 + panel // GROUP * TABLES if LOOK_UP & program.symbols.keys() else 0
-        cache, activations = cache_and_activations(header, ctx, tables)
+        kernel = next(k for k in KERNELS if f"bk_kernel_{k}" in program.symbols)
+        planned = _facts.memory_plan(shape_of(header), kernel, ctx, panel=panel)
+        cache, activations = planned["cache"], planned["state"] - planned["cache"]
         rows += [
             (f"  KV cache of {ctx} tokens", cache),
             ("  activations", activations),

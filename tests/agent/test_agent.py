@@ -205,7 +205,16 @@ def test_a_switch_gets_its_turn_while_tokens_flow(rig: Rig) -> None:
     rig.device.activate(["a"])
     patched = rig.answer()
     assert plain != patched
+    pieces = rig.session.generate
+
+    def slow(prompt: str, *, max_tokens: int = 64) -> Iterator[str]:
+        for piece in pieces(prompt, max_tokens=max_tokens):
+            time.sleep(0.01)
+            yield piece
+
+    rig.session.generate = slow  # type: ignore[method-assign]
     rig.device.generate(PROMPT, 200)
+    rig.session.generate = pieces  # type: ignore[method-assign]
     switches = 0
     while not rig.device.output(0)[1]:
         rig.device.activate(["b"] if switches % 2 else ["a"])

@@ -104,10 +104,9 @@ def test_udp_through_netem(nano_path: Path, disk: Path, patches: dict[str, bytes
     """The kernel's own bad weather, in a network namespace that only this test's child sees."""
     for name, data in patches.items():
         (disk / f"{name}.bkp").write_bytes(data)
-    child = HERE / "netem.py"
     done = subprocess.run(
-        ["unshare", "--net", sys.executable, str(child), str(nano_path), str(disk)],
-        capture_output=True, text=True, timeout=120, cwd=HERE, env=os.environ,
+        ["unshare", "--net", sys.executable, "-m", "support.netem", str(nano_path), str(disk)],
+        capture_output=True, text=True, timeout=120, cwd=HERE.parent, env=os.environ,
     )  # fmt: skip
     if done.returncode == 77:
         pytest.skip(done.stderr.strip().splitlines()[-1])

@@ -70,7 +70,7 @@ class Asked:
         self.log: list[str] = []
         store = Store(root)
         port = Machine("none", self.log.append, lambda: None)
-        keys = Keys(root / "keys", "open")
+        keys = Keys(root / "keys", "open", self.log.append)
         self.device = Device(
             store, script, port, keys, version="0", policy="open", probe_budget_s=budget_s
         )

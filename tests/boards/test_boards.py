@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bankai_edge import _engine
+from bankai_edge._facts import kernel_bytes, memory_plan
 from bankai_edge.boards import (
     Board,
     board_of_usb,
@@ -148,7 +149,7 @@ def test_every_board_that_was_promised_is_there() -> None:
 @pytest.mark.parametrize("board", WHOLE, ids=lambda board: board.id)
 def test_a_board_says_what_stands_behind_it(board: Board) -> None:
     assert board.cpu is not None and board.memory is not None and board.status is not None
-    assert board.cpu.kernel in fit.LAYOUTS
+    assert kernel_bytes(board.cpu.kernel, 128, 128)
     said = [*board.status.measured, *board.status.emulated, *board.status.computed]
     assert said and all(said)
     if board.status.measured == () and board.id != "qemu-virt":
@@ -207,9 +208,8 @@ def test_the_plan_is_the_engines_to_the_byte(
     kernel: str, size: tuple[int, int, int], nano_path: Path
 ) -> None:
     _, core = open_core(nano_path)
-    layout = fit.LAYOUTS[kernel]
-    planned = (fit.packed_bytes(NANO, layout), fit.state_bytes(NANO, layout, *size))
-    assert planned == core.needs(kernel, *size)
+    planned = memory_plan(NANO, kernel, *size)
+    assert (planned["packed"], planned["state"]) == core.needs(kernel, *size)
 
 
 def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
@@ -227,9 +227,11 @@ def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
     ):
         options = [core.DIALECT, *core.include(), f"-DBK_LUT_PANEL={columns}"]
         subprocess.run([gcc, *options, str(source), "-o", str(program)], check=True)
-        layout = fit.layout_of(find(board))
+        cpu = find(board).cpu
+        assert cpu is not None
         sizes = list(map(int, subprocess.check_output([str(program)]).split()))
-        assert sizes == [layout.act_bytes(cols) for cols in (128, 768)], board
+        planned = [kernel_bytes(cpu.kernel, 1, n, cpu.lookup_columns)[0] for n in (128, 768)]
+        assert sizes == planned, board
 
 
 def test_the_plan_is_for_the_defaults_of_the_model_room() -> None:
@@ -328,7 +330,7 @@ def test_expected_speed_is_the_smaller_bound_and_says_what_it_assumes() -> None:
     assert one is not None and four is not None
     assert one.compute == pytest.approx(2400e6 * board.cpu.ipc / one.instructions)
     assert four.compute == pytest.approx(4 * one.compute)
-    weights = fit.packed_bytes(shape, fit.LAYOUTS["neon-lut"])
+    weights = memory_plan(shape, "neon-lut", 1)["packed"]
     assert four.bytes_read == weights + 32 * shape.kv_bytes_per_token
     assert four.bandwidth == pytest.approx(11.59e9 / four.bytes_read)
     assert (one.bound, one.tokens_per_s) == ("compute", one.compute)

@@ -31,7 +31,7 @@ from bankai_edge.errors import BankaiError, IncompatibleError, SignatureError, U
 from bankai_edge.patch.keys import public_pem
 from bankai_edge.shipped import ARITH, NANO
 from support.agents import bankai
-from support.bundles import BOARD, MACHINE, PYTHON, tiny, tiny_wheel
+from support.bundles import BOARD, MACHINE, PYTHON, tiny, tiny_wheel, write_wheel
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -590,3 +590,15 @@ def test_whom_a_wheel_serves(
 ) -> None:
     found = wheels.wheel_file(Path(name))
     assert (found.serves(python, machine), found.glibc) == (serves, glibc)
+
+
+def test_what_a_wheel_needs(tmp_path: Path) -> None:
+    needs = ("b >=2,<3", "a>=1", "old; python_version < '3.11'", "seal>=4; extra == 'sign'")
+    metadata = "Metadata-Version: 2.1\nName: a\nVersion: 1\nProvides-Extra: sign\n"
+    metadata += "".join(f"Requires-Dist: {text}\n" for text in needs)
+    wheel = write_wheel(tmp_path, "a", "1", "py3-none-any", [], metadata)
+    assert wheels.requirements(wheel) == ["a>=1", "b>=2,<3"]
+    assert wheels.requirements(wheel, "sign") == ["a>=1", "b>=2,<3", "seal>=4"]
+    wheel.write_bytes(b"no zip")
+    with pytest.raises(IncompatibleError, match="is not a wheel"):
+        wheels.requirements(wheel)

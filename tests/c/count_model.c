@@ -8,15 +8,12 @@
  * (another overlay for the state), build (an overlay); apply, change (to an equal patch), revert,
  * check (the CRC alone) in place. POSITION is the length of the cache before the token.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "bk_cpu.h"
 #include "bk_forward.h"
-#include "bk_open.h"
-#include "bk_overlay_build.h"
 #include "bk_pack.h"
-#include "check.h"
+#include "model_file.h"
 
 enum { CTX = 48 };
 
@@ -31,23 +28,6 @@ typedef struct {
     size_t bytes;
 } job;
 
-static void *room(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 127) & ~(size_t)63);
-    if (!p) abort();
-    return p;
-}
-
-static uint8_t *read_file(const char *path, size_t *n) {
-    FILE *stream = fopen(path, "rb");
-    if (!stream || fseek(stream, 0, SEEK_END)) exit(2);
-    *n = (size_t)ftell(stream);
-    uint8_t *bytes = room(*n);
-    rewind(stream);
-    if (fread(bytes, 1, *n, stream) != *n) exit(2);
-    fclose(stream);
-    return bytes;
-}
-
 static const bk_kernel *kernel_named(const char *name) {
     bk_cpu_kernel entry;
     for (unsigned i = 0; bk_cpu_kernel_at(i, &entry); i++)
@@ -56,31 +36,15 @@ static const bk_kernel *kernel_named(const char *name) {
 }
 
 static void open_all(job *j, char **argv) {
-    size_t n;
-    bk_gguf gguf;
-    uint8_t *bytes = read_file(argv[1], &n);
-    CHECK(bk_gguf_open(&gguf, bytes, n) == BK_OK);
-    CHECK(bk_model_open(&j->model, &gguf) == BK_OK);
+    open_model(&j->model, read_file(argv[1]));
     CHECK(bk_model_pack(&j->model, kernel_named(argv[2]), NULL, 0, NULL) == BK_OK);
     j->model.writable = true;
-    n = bk_state_bytes(&j->model, CTX, 1, 1);
+    size_t n = bk_state_bytes(&j->model, CTX, 1, 1);
     CHECK(bk_state_init(&j->state, &j->model, CTX, 1, NULL, room(n), n) == BK_OK);
     j->logits = room(j->model.vocab * sizeof(float));
     j->position = (uint32_t)atoi(argv[4]);
     for (int32_t t = 0; (uint32_t)t < j->position; t++)
         CHECK(bk_forward(&j->state, &(int32_t){40 + t}, 1, NULL) == BK_OK);
-}
-
-static void open_patch(job *j, const char *path) {
-    const bk_patch *set[] = {&j->patch};
-    size_t n;
-    uint8_t *bytes = read_file(path, &n);
-    CHECK(bk_patch_parse(bytes, n, &j->patch) == BK_OK);
-    CHECK(bk_patch_check(&j->patch, &j->model, false) == BK_OK);
-    CHECK(bk_overlay_bytes(set, 1, &j->model, &j->bytes) == BK_OK);
-    j->mem = room(j->bytes);
-    CHECK(bk_overlay_build(&j->overlay, set, 1, &j->model, j->mem, j->bytes) == BK_OK);
-    j->state.overlay = &j->overlay;
 }
 
 /* False if there is no such operation. */
@@ -115,7 +79,10 @@ int main(int argc, char **argv) {
     static job j;
     if (argc != 7) return 2;
     open_all(&j, argv);
-    if (strcmp(argv[5], "-")) open_patch(&j, argv[5]);
+    if (strcmp(argv[5], "-")) {
+        j.mem = open_patch(&j.patch, read_file(argv[5]), &j.model, &j.overlay, &j.bytes);
+        j.state.overlay = &j.overlay;
+    }
     if (!strcmp(argv[3], "change") || !strcmp(argv[3], "revert")) CHECK(run(&j, "apply"));
     for (int t = atoi(argv[6]); t > 0; t--) CHECK(run(&j, argv[3]));
     return CHECK_RESULT();

@@ -5,22 +5,14 @@
  *
  * Prints lines "plain|overlay|in-place|reverted KERNEL THREADS CHUNK HASH", or "skipped KERNEL".
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "bk_cpu.h"
 #include "bk_forward.h"
-#include "bk_open.h"
-#include "bk_overlay_build.h"
 #include "bk_pack.h"
 #include "bk_pool.h"
 #include "bk_sha256.h"
-#include "check.h"
-
-typedef struct {
-    uint8_t *bytes;
-    size_t n;
-} file;
+#include "model_file.h"
 
 typedef struct {
     bk_model model;
@@ -30,24 +22,6 @@ typedef struct {
     const int32_t *tokens;
     uint32_t n;
 } setting;
-
-static void *room(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 127) & ~(size_t)63);
-    if (!p) abort();
-    return p;
-}
-
-static file read_file(const char *path) {
-    file f = {NULL, 0};
-    FILE *stream = fopen(path, "rb");
-    if (!stream || fseek(stream, 0, SEEK_END)) return f;
-    f.n = (size_t)ftell(stream);
-    f.bytes = room(f.n);
-    rewind(stream);
-    if (fread(f.bytes, 1, f.n, stream) != f.n) f.n = 0;
-    fclose(stream);
-    return f;
-}
 
 /* One forward pass from an empty cache. */
 static void hash(const setting *s, const char *how, const bk_overlay *overlay, uint32_t threads,
@@ -85,12 +59,8 @@ static void hash_all_ways(const setting *s, const char *how, const bk_overlay *o
 static void hash_patched(setting *s) {
     const bk_patch *set[] = {&s->parsed};
     bk_overlay overlay;
-    size_t bytes = 0;
-    CHECK(bk_patch_parse(s->patch.bytes, s->patch.n, &s->parsed) == BK_OK);
-    CHECK(bk_patch_check(&s->parsed, &s->model, false) == BK_OK);
-    CHECK(bk_overlay_bytes(set, 1, &s->model, &bytes) == BK_OK);
-    void *mem = room(bytes);
-    CHECK(bk_overlay_build(&overlay, set, 1, &s->model, mem, bytes) == BK_OK);
+    size_t bytes;
+    void *mem = open_patch(&s->parsed, s->patch, &s->model, &overlay, &bytes);
     hash_all_ways(s, "overlay", &overlay);
     s->model.writable = true;
     CHECK(bk_patch_swap(&s->model, NULL, 0, set, 1, false) == BK_OK);
@@ -102,9 +72,7 @@ static void hash_patched(setting *s) {
 
 static void hash_kernel(setting *s, const char *path) {
     file model = read_file(path); /* its own copy: flips are made in it */
-    bk_gguf gguf;
-    CHECK(bk_gguf_open(&gguf, model.bytes, model.n) == BK_OK);
-    CHECK(bk_model_open(&s->model, &gguf) == BK_OK);
+    open_model(&s->model, model);
     size_t bytes = bk_model_packed_bytes(&s->model, s->kernel);
     void *packed = room(bytes);
     CHECK(bk_model_pack(&s->model, s->kernel, packed, bytes, NULL) == BK_OK);

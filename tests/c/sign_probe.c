@@ -16,9 +16,23 @@
 #include "bk_sign.h"
 
 enum { KEYS_MAX = 16 };
-const bk_sign_trust bk_sign_built_in = {BK_SIGN_REQUIRE, NULL, 0};
 
 static bk_sign_key keys[KEYS_MAX];
+static bk_sign_table table = {keys, 0};
+static char problem[BK_SMP_DETAIL_MAX + 1];
+
+/* What `warn` lets pass is told to the operator. */
+static void hear(void *self, const char *sentence) {
+    (void)self;
+    strcpy(problem, sentence);
+}
+
+static int judge(const bk_trust *trust, const uint8_t *file, size_t n, bk_span *payload) {
+    static const bk_device_port port = {.log = hear};
+    bk_say why;
+    bk_say_start(&why, problem, sizeof problem);
+    return bk_gate_open(trust, &port, "", file, n, payload, &why);
+}
 
 /* A file in memory that ends where it does, so that the sanitizer sees a read beyond. */
 static uint8_t *load(const char *path, size_t *n) {
@@ -32,38 +46,36 @@ static uint8_t *load(const char *path, size_t *n) {
     return exact;
 }
 
-static bk_sign_trust trust_of(bk_sign_policy policy, const char *path) {
+static bk_trust trust_of(bk_policy policy, const char *path) {
     size_t n;
     uint8_t *bytes = load(path, &n);
-    uint32_t count = (uint32_t)(n / 33);
-    for (uint32_t i = 0; i < count && i < KEYS_MAX; i++) {
+    table.n_keys = (uint32_t)(n / 33);
+    for (uint32_t i = 0; i < table.n_keys && i < KEYS_MAX; i++) {
         memcpy(keys[i].key, bytes + 33 * i, 32);
         keys[i].revoked = bytes[33 * i + 32];
     }
     free(bytes);
-    return (bk_sign_trust){policy, keys, count};
+    return (bk_trust){&table, policy, bk_sign_verify, bk_sign_look_up};
 }
 
-static void open_file(const bk_sign_trust *trust, const char *path) {
-    size_t n, payload_n = 0;
+static void open_file(const bk_trust *trust, const char *path) {
+    size_t n;
     uint8_t *file = load(path, &n);
-    const uint8_t *payload = NULL;
-    const char *problem = NULL;
-    int rc = bk_sign_judge(trust, file, n, &payload, &payload_n, &problem);
-    printf("%d %zu %zu %s\n", rc, (size_t)(payload - file), payload_n, problem ? problem : "");
+    bk_span payload;
+    int rc = judge(trust, file, n, &payload);
+    printf("%d %zu %zu %s\n", rc, (size_t)(payload.p - file), payload.n, problem);
     free(file);
 }
 
-static void flip_bits(const bk_sign_trust *trust, const char *path) {
-    size_t n, payload_n, taken = 0;
+static void flip_bits(const bk_trust *trust, const char *path) {
+    size_t n, taken = 0;
     uint8_t *file = load(path, &n);
-    const uint8_t *payload;
-    const char *problem;
+    bk_span payload;
     for (size_t bit = 0; bit < 8 * n; bit++) {
         file[bit / 8] ^= (uint8_t)(1u << bit % 8);
         bool envelope = file[0] == 0xd2; /* else it is an unsigned file, of no meaning */
-        int rc = bk_sign_judge(trust, file, n, &payload, &payload_n, &problem);
-        if (envelope && (rc == 0 || !problem)) taken++;
+        int rc = judge(trust, file, n, &payload);
+        if (envelope && (rc == 0 || !problem[0])) taken++;
         file[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     printf("%zu of %zu\n", taken, 8 * n);
@@ -94,15 +106,14 @@ static uint8_t *stack_pointer(void) {
     return sp;
 }
 
-static void judge_often(const bk_sign_trust *trust, const char *path, int times) {
-    size_t n, payload_n;
+static void judge_often(const bk_trust *trust, const char *path, int times) {
+    size_t n;
     uint8_t *file = load(path, &n), *top = stack_pointer() - 64;
-    const uint8_t *payload;
-    const char *problem;
+    bk_span payload;
     uint32_t untouched = 0;
     for (uint32_t i = 1; i <= PAINTED; i++) *((volatile uint8_t *)top - i) = 0xa5;
     for (int i = 0; i < times; i++)
-        if (bk_sign_judge(trust, file, n, &payload, &payload_n, &problem)) exit(3);
+        if (judge(trust, file, n, &payload)) exit(3);
     while (untouched < PAINTED && *((volatile uint8_t *)top - PAINTED + untouched) == 0xa5)
         untouched++;
     printf("%u\n", (unsigned)(PAINTED - untouched + 64));
@@ -110,7 +121,7 @@ static void judge_often(const bk_sign_trust *trust, const char *path, int times)
 
 #else
 
-static void judge_often(const bk_sign_trust *trust, const char *path, int times) {
+static void judge_often(const bk_trust *trust, const char *path, int times) {
     (void)trust, (void)path, (void)times;
 }
 
@@ -118,13 +129,13 @@ static void judge_often(const bk_sign_trust *trust, const char *path, int times)
 
 int main(int argc, char **argv) {
     if (argc > 4 && strcmp(argv[1], "open") == 0) {
-        bk_sign_trust trust = trust_of((bk_sign_policy)atoi(argv[2]), argv[3]);
+        bk_trust trust = trust_of((bk_policy)atoi(argv[2]), argv[3]);
         for (int i = 4; i < argc; i++) open_file(&trust, argv[i]);
     } else if (argc == 4 && strcmp(argv[1], "bits") == 0) {
-        bk_sign_trust trust = trust_of(BK_SIGN_OPEN, argv[2]);
+        bk_trust trust = trust_of(BK_POLICY_OPEN, argv[2]);
         flip_bits(&trust, argv[3]);
     } else if (argc == 5 && strcmp(argv[1], "cost") == 0) {
-        bk_sign_trust trust = trust_of(BK_SIGN_REQUIRE, argv[2]);
+        bk_trust trust = trust_of(BK_POLICY_REQUIRE, argv[2]);
         judge_often(&trust, argv[3], atoi(argv[4]));
     } else if (argc == 3 && strcmp(argv[1], "hash") == 0) {
         hash_file(argv[2]);

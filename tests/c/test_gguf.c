@@ -23,8 +23,8 @@ static void put32(writer *w, uint32_t v) {
 }
 
 static void put64(writer *w, uint64_t v) {
-    bk_store64_le(w->bytes + w->n, v);
-    w->n += 8;
+    put32(w, (uint32_t)v);
+    put32(w, (uint32_t)(v >> 32));
 }
 
 static void put_str(writer *w, const char *s) {

@@ -104,6 +104,17 @@ static bool same(const float *a, const float *b, size_t n) {
 
 /* ---- the scalar kernel against the definition ---------------------------------------------- */
 
+/* The exact integer sum of one block's signs times 128 int8 activations. */
+static int32_t block_dot(const uint8_t *block, const int8_t *q) {
+    const uint8_t *bits = block + BK_Q1_BITS_AT;
+    int32_t sum = 0;
+    for (uint32_t j = 0; j < BK_Q1_COLS; j++) {
+        int32_t sign = ((bits[j / 8] >> (j % 8)) & 1) * 2 - 1;
+        sum += sign * q[j];
+    }
+    return sum;
+}
+
 static void check_definition(uint32_t cols) {
     bk_mat w = random_matrix(3, cols);
     float *x = random_vector(cols), y[3];
@@ -115,7 +126,7 @@ static void check_definition(uint32_t cols) {
         const uint8_t *at = w.data + r * bk_q1_row_bytes(cols);
         float sum = 0.0f;
         for (uint32_t b = 0; b < cols / BK_Q1_COLS; b++, at += BK_Q1_BYTES) {
-            int32_t dot = bk_q1_dot(at, (const int8_t *)act + b * BK_Q1_COLS);
+            int32_t dot = block_dot(at, (const int8_t *)act + b * BK_Q1_COLS);
             sum = sum + (float)dot * (bk_fp16_to_f32(bk_load16_le(at)) * blocks[b].scale);
         }
         CHECK(same(&sum, &y[r], 1));

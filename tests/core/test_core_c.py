@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import platform
 import re
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import core_build as core
 import pytest
 
-from support.compilers import C_TESTS, CHIPS, SANITIZE, STRICT, build, compiler
+from support.compilers import C_TESTS, CHIPS, ROOT, STORE_TESTS, STRICT, build, compiler, missing
 
-ISA_ROOM = {"x86_64": "x86", "aarch64": "arm"}.get(platform.machine())
-
-
-def isa_kernels(gcc: str, out: Path) -> list[Path]:
-    """Objects of this machine's own kernels, each with the flags that meson.build gives it."""
-    if ISA_ROOM is None:
-        return []
-    objects = []
-    for source, flags in core.kernels(ISA_ROOM).items():
-        objects.append(out / f"{source.stem}.o")
-        build([gcc, *STRICT, *SANITIZE, *flags, "-c", str(source), "-o", str(objects[-1])])
-    return objects
+MESON = [sys.executable, "-m", "mesonbuild.mesonmain"]
 
 
-@pytest.mark.parametrize("test", C_TESTS, ids=lambda p: p.stem)
-def test_unit(test: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Meson's build of tests/c."""
+    for module in ("mesonbuild", "ninja", "Cython"):
+        if find_spec(module) is None:
+            missing(module, "pip install meson ninja Cython")
+    compiler("gcc", "apt-get install gcc")
+    out = tmp_path_factory.mktemp("tests")
+    build([*MESON, "setup", "-Dtests=true", str(out), str(ROOT)])
+    return out
+
+
+@pytest.mark.parametrize("test", [*C_TESTS, *STORE_TESTS], ids=lambda p: p.stem)
+def test_unit(test: Path, tests: Path) -> None:
     """Each file passes its own checks with no address or undefined-behaviour error."""
-    gcc = compiler("gcc", "apt-get install gcc")
-    objects = []
-    if test.stem == "test_kernels":
-        objects = [core.LINUX / "bk_cpu.c", *isa_kernels(gcc, tmp_path)]
-    binary = tmp_path / test.stem
-    build([gcc, *STRICT, "-fno-freestanding", *SANITIZE, f"-I{test.parent}", str(test),
-           *map(str, core.SOURCES), *map(str, objects), "-o", str(binary)])  # fmt: skip
-    done = subprocess.run([str(binary)], capture_output=True, text=True, timeout=300)
+    command = [*MESON, "test", "-C", str(tests), "--print-errorlogs", test.stem]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

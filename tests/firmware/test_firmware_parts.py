@@ -17,36 +17,39 @@ from support import ROOT
 from support.compilers import missing
 
 
-@pytest.mark.parametrize("define", ["BK_INFERENCE", "BK_SWITCHER"])
-def test_for_a_chip_it_needs_nothing_but_the_core_and_keeps_two_variables(
-    define: str, tmp_path: Path
+def test_for_a_chip_it_needs_nothing_but_the_core_and_keeps_its_state_in_sight(
+    tmp_path: Path,
 ) -> None:
-    """No malloc, no printf, no warnings; all that changes lies in `device` and `line`."""
+    """No malloc, no printf, no warnings; all that changes lies in these variables."""
     gcc = shutil.which("arm-none-eabi-gcc")
     if gcc is None:
         missing("arm-none-eabi-gcc", "apt-get install gcc-arm-none-eabi")
-    folders = ("firmware/src", "firmware/include")
-    subprocess.run(
-        [str(gcc), "-mcpu=cortex-m4", "-mthumb", "-Os", *core.FLAGS, *core.WARNINGS, "-Werror",
-         f"-D{define}", "-c", *(f"-I{ROOT / folder}" for folder in folders), *core.include(),
-         *map(str, sorted((ROOT / "firmware/src").glob("*.c")))], check=True, cwd=tmp_path,
-    )  # fmt: skip
-    objects = [str(path) for path in tmp_path.glob("*.o")]
-    symbols = subprocess.check_output(["arm-none-eabi-nm", *objects], text=True)
-    needed = {*re.findall(r"^ +U (\S+)$", symbols, re.M)}
-    assert needed and not [n for n in needed if not re.match(r"bk_|mem|str|__aeabi_", n)]
-    assert {*re.findall(r"^\S+ [dDbBC] (\S+)$", symbols, re.M)} == {"device", "line"}
+    rooms = {"src": {"device", "line", "here"}, "session": {"here"}, "switcher": set(),
+             "unsigned": set()}  # fmt: skip
+    include = [f"-I{ROOT / 'firmware' / folder}" for folder in ("include", *rooms)]
+    for room, state in rooms.items():
+        out = tmp_path / room
+        out.mkdir()
+        sources = sorted((ROOT / "firmware" / room).glob("*.c"))
+        subprocess.run(
+            [str(gcc), "-mcpu=cortex-m4", "-mthumb", "-Os", *core.FLAGS, *core.WARNINGS, "-Werror",
+             "-c", *include, *core.include(), *map(str, sources)], check=True, cwd=out,
+        )  # fmt: skip
+        objects = [str(path) for path in out.glob("*.o")]
+        symbols = subprocess.check_output(["arm-none-eabi-nm", *objects], text=True)
+        needed = {*re.findall(r"^ +U (\S+)$", symbols, re.M)}
+        assert not [n for n in needed if not re.match(r"bk_|mem|str|__aeabi_", n)]
+        assert {*re.findall(r"^\S+ [dDbBC] (\S+)$", symbols, re.M)} == state
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """say.c and utf8.c as a library."""
+    """The core's sentences and characters as a library."""
     out = tmp_path_factory.mktemp("parts") / "parts.so"
-    source = ROOT / "firmware/src"
-    files = [source / "say.c", source / "utf8.c", core.find("bk_unicode.c")]
+    names = ("bk_say", "bk_utf8", "bk_utf8_class", "bk_unicode")
     subprocess.run(
-        ["gcc", core.DIALECT, "-O1", "-shared", "-fPIC", f"-I{source}", *core.include(),
-         *map(str, files), "-o", str(out)], check=True,
+        ["gcc", core.DIALECT, "-O1", "-shared", "-fPIC", *core.include(),
+         *(str(core.find(f"{name}.c")) for name in names), "-o", str(out)], check=True,
     )  # fmt: skip
     return ctypes.CDLL(str(out))
 

@@ -1,4 +1,4 @@
-"""Signatures on a chip: firmware/sign takes and refuses what the Linux agent does."""
+"""Signatures on a chip: what the signature gate takes and refuses with firmware/sign behind it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ import cross_cortex_m
 import firmware_keys
 import firmware_monocypher
 import pytest
-from bankai_edge.agent.gate import Gate
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bankai_edge._link import RC
 from bankai_edge.agent.limits import Policy
-from bankai_edge.errors import SignatureError
 from bankai_edge.patch import keys, sign
 from support.compilers import (
     CHIPS,
@@ -33,6 +31,8 @@ from support.compilers import (
 
 FIRMWARE = ROOT / "firmware"
 SIGN = sorted((FIRMWARE / "sign").glob("*.c"))
+NEEDED = ("bk_cose", "zcbor", "bk_say", "bk_utf8", "bk_utf8_class", "bk_unicode")
+GATE = [core.HERE / "device/bk_signature_gate.c", *(core.find(f"{name}.c") for name in NEEDED)]
 POLICIES: tuple[Policy, ...] = ("open", "warn", "require")
 ORDER = 2**252 + 27742317777372353535851937790883648493  # of Ed25519's group
 PAYLOAD = b"\xa1\x00\x01 sixty bytes are as good as a patch here, and much quicker"
@@ -51,7 +51,7 @@ def objects(gcc: str, flags: list[str], monocypher: Path, out: Path) -> list[Pat
     """Objects of everything that opens a signed file: ours strictly, the others' as they are."""
     curve = monocypher / "monocypher.c"
     made = []
-    for source in [*SIGN, core.find("bk_cose.c"), core.find("zcbor.c"), curve]:
+    for source in [*SIGN, *GATE, curve]:
         made.append(out / f"{source.stem}.o")
         strict = [core.DIALECT, "-w"] if source == curve else STRICT
         build([gcc, *flags, *strict, f"-I{FIRMWARE / 'include'}", f"-I{FIRMWARE / 'sign'}",
@@ -125,43 +125,36 @@ def test_million(probe: Probe) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_the_table_is_the_agents(probe: Probe, policy: Policy, tmp_path: Path) -> None:
-    """Every kind of file under every policy: both take it, with the same payload, or neither."""
+def test_the_table(probe: Probe, policy: Policy) -> None:
+    """Every kind of file under every policy: taken with its payload, taken with a word, or not."""
     mine, other, gone = private(1), private(2), private(3)
-    trust = keys.TrustStore(tmp_path)
-    trust.trust("mine", public(mine))
-    trust.trust("gone", public(gone))
-    trust.revoke("gone")
-    log: list[str] = []
-    gate = Gate(policy, trust, log.append)
     table = probe.keys([public(mine), public(gone)], [public(gone)])
     good = sign.sign(PAYLOAD, mine)
-    files = {
-        "trusted": good,
-        "bare": PAYLOAD,
-        "another key": sign.sign(PAYLOAD, other),
+    refused = {
         "revoked": sign.sign(PAYLOAD, gone),
         "wrong": good[:-1] + bytes([good[-1] ^ 1]),
         "cut": good[:-1],
         "longer": good + b"\0",
         "head alone": good[:1],
-        "empty": b"",
     }
-    taken = set()
-    for what, data in files.items():
-        log.clear()
+    doubtful = {"bare": PAYLOAD, "another key": sign.sign(PAYLOAD, other), "empty": b""}
+    assert probe.open(policy, table, good) == (0, PAYLOAD, "")
+    for what, data in refused.items():
+        rc, _, problem = probe.open(policy, table, data)
+        assert (rc, bool(problem)) == (RC["SIGNATURE"], True), what
+    for what, data in doubtful.items():
         rc, payload, problem = probe.open(policy, table, data)
-        try:
-            expected = gate.open(what, data)
-        except SignatureError:
-            assert (rc, bool(problem)) == (RC["SIGNATURE"], True), what
-            continue
-        taken.add(what)
-        assert (rc, payload) == (0, expected), what
-        assert bool(problem) == bool(log), what
-    assert taken == {"trusted"} | (
-        {"bare", "another key", "empty"} if policy != "require" else set()
-    )
+        assert rc == (RC["SIGNATURE"] if policy == "require" else 0), what
+        assert payload == (PAYLOAD if what == "another key" else data), what
+        assert bool(problem) == (policy != "open"), what
+        assert problem.startswith("warning: ") == (policy == "warn"), what
+
+
+def test_a_sentence_names_the_key(probe: Probe) -> None:
+    gone = private(3)
+    table = probe.keys([], [public(gone)])
+    problem = probe.open("open", table, sign.sign(PAYLOAD, gone))[2]
+    assert problem.strip() == f"is signed by {public(gone).hex()[:16]}, whose key was revoked"
 
 
 def test_no_bit_may_change(probe: Probe) -> None:
@@ -200,7 +193,7 @@ def test_table_of_keys(tmp_path: Path) -> None:
             for octets, fate, name in found] == [
         (public(private(1)), "false", "me.pub"), (public(private(2)), "true", "gone.revoked"),
     ]  # fmt: skip
-    assert "{BK_SIGN_REQUIRE, keys, 2}" in source
+    assert "{keys, 2}" in source and "BK_POLICY_REQUIRE, bk_sign_verify" in source
     gcc = compiler("gcc", "apt-get install gcc")
     out = tmp_path / "table.c"
     for text in (source, firmware_keys.table("open", None)):
@@ -236,13 +229,10 @@ def test_freestanding(chip: str, monocypher: Path, tmp_path: Path) -> None:
     table.write_text(firmware_keys.table("open", None))
     build([gcc, *flags, *STRICT, f"-I{FIRMWARE / 'include'}", "-c", str(table),
            "-o", str(tmp_path / "table.o")])  # fmt: skip
-    ours = [
-        path
-        for path in [*made, tmp_path / "table.o"]
-        if not path.stem.startswith(("zcbor", "bk_cose"))
-    ]
+    ours = [path for path in made if path.stem not in {source.stem for source in GATE}]
+    ours.append(tmp_path / "table.o")
     whole = tmp_path / "whole.o"
-    build(["arm-none-eabi-ld", "-r", "--gc-sections", "-ubk_sign_open", "-ubk_sign_policy_name",
+    build(["arm-none-eabi-ld", "-r", "--gc-sections", "-ubk_trust_built_in",
            "-o", str(whole), *map(str, ours)])  # fmt: skip
     build(["arm-none-eabi-strip", "--strip-unneeded", str(whole)])
     symbols = subprocess.check_output(["arm-none-eabi-nm", str(whole)], text=True)

@@ -17,7 +17,7 @@ import pytest
 from build_aarch64 import check_wheel
 
 from bankai_edge import _patch
-from bankai_edge.boards.fit import LAYOUTS
+from bankai_edge._facts import kernel_bytes
 from bankai_edge.patch import encode
 from support import ROOT
 from support.compilers import C_TESTS, missing
@@ -72,17 +72,14 @@ def test_kernels_keep_their_bounds(
 
 
 def test_boards_plan_with_the_sizes_that_kernels_have(objects: list[Path], tmp_path: Path) -> None:
-    """What `boards.fits` takes a NEON kernel's memory to be, to the byte."""
+    """What the core plans for a NEON kernel that is not here, to the byte."""
     shapes = ((512, 256), (151_669, 2048), (65, 1152))
     binary = cross.program(ROOT / "tests/c/kernel_sizes.c", objects, tmp_path)
     done = cross.run(binary, "max", *(str(n) for shape in shapes for n in shape))
     found = {name: list(map(int, rest)) for name, *rest in map(str.split, done.stdout.splitlines())}
     assert set(found) == {"neon-lut", "neon-sdot", "neon-popcount", "scalar"}
     for kernel, sizes in found.items():
-        layout = LAYOUTS[kernel]
-        planned = [
-            (layout.act_bytes(cols), layout.matrix_bytes(rows, cols)) for rows, cols in shapes
-        ]
+        planned = [kernel_bytes(kernel, rows, cols) for rows, cols in shapes]
         assert sizes == [n for pair in planned for n in pair], kernel
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bankai_edge._facts import PROJECTIONS
 from bankai_edge.errors import BankaiError, IncompatibleError
 from bankai_edge.patch import Patch, bankai_json, decode, encode
-from bankai_edge.patch.flips import PROJECTIONS
 
 PUBLISHED = ["calculus_generalized_v1", "calculus_group_v1", "calculus_v1", "patch_math_v1"]
 ROW: dict[str, Any] = {"layer": 3, "proj": "up_proj", "row": 9}

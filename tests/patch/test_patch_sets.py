@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bankai_edge._facts import PROJECTIONS
 from bankai_edge.cli.main import main
 from bankai_edge.errors import BankaiError, IncompatibleError
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import Patch, decode, encode, files
 from bankai_edge.patch.algebra import compose, difference, sections, touched_rows
-from bankai_edge.patch.flips import PROJECTIONS
 from bankai_edge.shipped import ARITH, NANO
 
 UNITS = ARITH.with_name("units.bkp")

@@ -62,7 +62,7 @@ def test_choice_is_deterministic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "prompt", "answer"),
+    "form, prompt, answer",
     [
         ("sub_from", "take 17 from 42:", "25"),
         ("unit_convert", "convert 3 km to m", "3000"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bankai_edge.judge.evaluate import Change, Verdict
-from bankai_edge.search import promotion
+from bankai_edge.search.climb import promotion
 
 QUIET = (8000, 7950, 5, 3)
 

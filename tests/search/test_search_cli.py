@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bankai_edge.cli.main import main
+from bankai_edge.errors import UsageError
 from bankai_edge.model import Model
 from bankai_edge.patch.bkp import decode
 from bankai_edge.probes.domains import items
-from bankai_edge.search.job import Checkpoint, Job
-from bankai_edge.search.loop import State
-from bankai_edge.search.proposals import Focus, Gains
+from bankai_edge.search.climb.loop import Found, State
+from bankai_edge.search.climb.proposals import Focus, Gains
+from bankai_edge.search.job import Checkpoint, Job, search
+from bankai_edge.search.strategies.plug import Strategy, Task
+from bankai_edge.search.strategies.table import STRATEGIES
 from bankai_edge.shipped import ARITH, NANO
 from support.sites import of_patch
 
@@ -49,7 +53,7 @@ def small(tmp_path: Path) -> list[str]:
 def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients that know the shipped patch: the search around them is the real one."""
     pytest.importorskip("torch")
-    from bankai_edge.search import torch_backward
+    from bankai_edge.search.gradient import backward
 
     known = of_patch(decode(ARITH.read_bytes()))
 
@@ -59,7 +63,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
         def __call__(self, sites: Any, focus: Focus) -> Gains:
             return Gains([(1.0, s) for s in sorted(known - sites)], dict.fromkeys(sites, -1.0))
 
-    monkeypatch.setattr(torch_backward, "TorchGradient", Oracle)
+    monkeypatch.setattr(backward, "TorchGradient", Oracle)
 
 
 def test_a_patch_that_helps_is_written(
@@ -108,6 +112,26 @@ def test_a_skill_that_the_model_lacks_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_strategy_is_a_line_of_the_table(
+    small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says of itself is what a job asks of it; nothing else knows its name."""
+    asked: list[Task] = []
+
+    def run_(task: Task) -> Found:
+        asked.append(task)
+        return Found()
+
+    mine = Strategy("mine", run_, granularity="group", projections=(6,), least_targets=2)
+    monkeypatch.setitem(STRATEGIES, mine.name, mine)
+    job = Job(NANO, (small[1],), "a", controls=(small[3],), strategy="mine")
+    with pytest.raises(UsageError, match="mine wants several targets"):
+        search(job, lambda event: None)
+    monkeypatch.setitem(STRATEGIES, mine.name, replace(mine, least_targets=1))
+    assert search(job, lambda event: None).patch is None
+    assert (asked[0].granularity, asked[0].projections) == ("group", (6,))
+
+
 def test_bad_calls_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "a.bkp")
     assert code("--target", "nano:nothing", "-o", out) == 2
@@ -148,7 +172,7 @@ def test_ctrl_c_leaves_a_state_that_resumes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The third accept is interrupted; the best so far is written; resuming ends the search."""
-    from bankai_edge.search import loop
+    from bankai_edge.search.climb import loop
 
     out = tmp_path / "sums.bkp"
     how = [*small, "-o", str(out), "--evaluations", "6", "--threads", "2"]

@@ -14,8 +14,8 @@ from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model, Session
 from bankai_edge.probes.domains import items
 from bankai_edge.probes.packs import Probe, judge_pack, search_packs, tokenise
-from bankai_edge.search.objective import Objective
-from bankai_edge.search.sites import BIT, GROUP, ROW, as_bytes
+from bankai_edge.search.climb.objective import Objective
+from bankai_edge.search.climb.sites import BIT, GROUP, ROW, as_bytes
 from bankai_edge.shipped import ARITH
 
 FORM = "add_question"  # what arith.bkp teaches

@@ -15,14 +15,14 @@ from bankai_edge.model import Model
 from bankai_edge.patch.bkp import Patch, decode, encode
 from bankai_edge.probes.goals import Goals, load
 from bankai_edge.probes.packs import Sizes
-from bankai_edge.search.loop import Found, Limits, Search, State, Watch
-from bankai_edge.search.objective import Objective
-from bankai_edge.search.proposals import Focus, Gains, Proposer
-from bankai_edge.search.sites import BIT, GROUP, ROW, Site, Sites, as_bytes, in_patch
+from bankai_edge.search.climb.loop import Found, Limits, Search, State, Watch
+from bankai_edge.search.climb.objective import Objective
+from bankai_edge.search.climb.proposals import Focus, Gains, Proposer
+from bankai_edge.search.climb.sites import BIT, GROUP, ROW, Site, Sites, as_bytes, in_patch
+from bankai_edge.search.climb.trial import Trial
 from bankai_edge.search.strategies.gradient import Guided
 from bankai_edge.search.strategies.random import Random
 from bankai_edge.search.strategies.scale import Scale
-from bankai_edge.search.trial import Trial
 from bankai_edge.search.workers import Processes
 from bankai_edge.shipped import ARITH
 from support.sites import of_patch

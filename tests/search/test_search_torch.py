@@ -11,16 +11,16 @@ from bankai_edge.judge.crew import Threads
 from bankai_edge.model import Model, Session
 from bankai_edge.probes.goals import Goals, load
 from bankai_edge.probes.packs import Sizes
-from bankai_edge.search.loop import Limits, Watch
-from bankai_edge.search.objective import Objective
-from bankai_edge.search.proposals import Focus, Gains
-from bankai_edge.search.sites import BIT, GROUP, ROW, Granularity, as_bytes
-from bankai_edge.search.trial import Trial
+from bankai_edge.search.climb.loop import Limits, Watch
+from bankai_edge.search.climb.objective import Objective
+from bankai_edge.search.climb.proposals import Focus, Gains
+from bankai_edge.search.climb.sites import BIT, GROUP, ROW, Granularity, as_bytes
+from bankai_edge.search.climb.trial import Trial
 
 torch = pytest.importorskip("torch")
-TorchGradient: Any = pytest.importorskip("bankai_edge.search.torch_backward").TorchGradient
-TorchModel: Any = pytest.importorskip("bankai_edge.search.torch_model").TorchModel
-Tuner: Any = pytest.importorskip("bankai_edge.search.torch_tune").Tuner
+TorchGradient: Any = pytest.importorskip("bankai_edge.search.gradient.backward").TorchGradient
+TorchModel: Any = pytest.importorskip("bankai_edge.search.gradient.model").TorchModel
+Tuner: Any = pytest.importorskip("bankai_edge.search.gradient.tuning").Tuner
 
 SMALL = Sizes(12, 23), Sizes(8, 23), Sizes(8, 23)
 
@@ -100,9 +100,9 @@ def test_unpacking_a_layer_at_a_time_gives_the_same_gains(model: Model, trial: T
 def test_tuning_changes_signs_within_its_budget(
     model: Model, plan: Goals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bankai_edge.search.torch_tune.STEPS", 4)
-    monkeypatch.setattr("bankai_edge.search.torch_tune.JUDGED_EVERY", 2)
-    monkeypatch.setattr("bankai_edge.search.torch_tune.RATE", 0.6)
+    monkeypatch.setattr("bankai_edge.search.gradient.tuning.STEPS", 4)
+    monkeypatch.setattr("bankai_edge.search.gradient.tuning.JUDGED_EVERY", 2)
+    monkeypatch.setattr("bankai_edge.search.gradient.tuning.RATE", 0.6)
     trials = tuple(
         Trial(Threads(model, 1), pack, Objective(), model.shape.layers)
         for pack in (plan.search, plan.validation)

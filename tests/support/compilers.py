@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import core_build as core
 import pytest
 
 from support import ROOT
 
-FIRMWARE = {"test_flash_store", "test_store_cuts"}  # test_firmware_store.py has these
-C_TESTS = sorted(p for p in (ROOT / "tests/c").glob("test_*.c") if p.stem not in FIRMWARE)
+_tests = core.lists(ROOT / "tests/c")
+C_TESTS: list[Path] = _tests["core_tests"]
+STORE_TESTS: list[Path] = _tests["store_tests"]
 STRICT = [*core.FLAGS, *core.WARNINGS, "-Werror", *core.include(), f"-I{core.LINUX}"]
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 CHIPS = {

@@ -219,7 +219,7 @@ class Bench:
 
     def reset(self, overwrite: bool) -> None:
         """The old file and `other` active, or no file `p` at all."""
-        self.board.server.drop_upload()
+        self.board.agent.drop_upload()
         self.board.reader.reset()
         with self.client() as client:
             client.activate(["other"])
@@ -281,7 +281,7 @@ def run_cuts(
                 tally.said_no += 1
             bench.check(before, ["p"])
             if not reboot:
-                bench.board.server.drop_upload() if cut % 2 else None
+                bench.board.agent.drop_upload() if cut % 2 else None
             with bench.client() as again:
                 again.push("p", bench.new)
                 again.activate(["p"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bankai_edge.patch.bkp import Patch
-from bankai_edge.search.sites import BIT, GROUP, ROW, Sites
+from bankai_edge.search.climb.sites import BIT, GROUP, ROW, Sites
 
 
 def of_patch(patch: Patch) -> Sites:

@@ -23,9 +23,9 @@ from bankai_edge.judge.crew import Reading, Threads
 from bankai_edge.model import Model
 from bankai_edge.probes.domains import Item
 from bankai_edge.probes.packs import Pack, Probe, search_packs
-from bankai_edge.search.objective import Objective
-from bankai_edge.search.proposals import Focus
-from bankai_edge.search.sites import ROW, as_bytes
+from bankai_edge.search.climb.objective import Objective
+from bankai_edge.search.climb.proposals import Focus
+from bankai_edge.search.climb.sites import ROW, as_bytes
 from bankai_edge.shipped import NANO
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     if args.llama:
         found["llama_s"] = llama_seconds(args.model, probes, args.threads, args.least)
     if args.gradient:
-        from bankai_edge.search.torch_backward import TorchGradient
+        from bankai_edge.search.gradient.backward import TorchGradient
 
         pack = Pack(probes, ())
         before = Reading(Threads(model, 1), ()).scores([])

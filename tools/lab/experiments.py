@@ -29,6 +29,7 @@ from search_experiments import (
 )
 from synthetic_experiment import run_synthetic, show_synthetic
 
+from bankai_edge._facts import PROJECTIONS
 from bankai_edge.judge import impact, texts
 from bankai_edge.judge.comparison import Judge
 from bankai_edge.judge.evaluate import Change
@@ -37,11 +38,10 @@ from bankai_edge.judge.stacking import stack_report
 from bankai_edge.judge.statistics import mcnemar, wilson
 from bankai_edge.model import Model
 from bankai_edge.patch import Patch, decode, encode
-from bankai_edge.patch.flips import PROJECTIONS
 from bankai_edge.probes.domains import FORMS, forms
 from bankai_edge.probes.goals import STRONG
 from bankai_edge.probes.questions import Question, load
-from bankai_edge.search.proposals import GATE_UP
+from bankai_edge.search.climb.proposals import GATE_UP
 from bankai_edge.shipped import NANO
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -13,9 +13,9 @@ from bankai_edge.patch import encode
 from bankai_edge.probes import goals
 from bankai_edge.probes.domains import FORMS
 from bankai_edge.probes.packs import JUDGE, Sizes
+from bankai_edge.search.climb.proposals import GATE_UP
+from bankai_edge.search.climb.sites import as_bytes
 from bankai_edge.search.job import Job, search
-from bankai_edge.search.proposals import GATE_UP
-from bankai_edge.search.sites import as_bytes
 from bankai_edge.shipped import NANO
 
 FORM = "nano:add_question"

@@ -21,9 +21,9 @@ from bankai_edge.judge.crew import Reading, Threads
 from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
 from bankai_edge.probes.packs import Pack
-from bankai_edge.search.objective import Objective
-from bankai_edge.search.proposals import Focus
-from bankai_edge.search.sites import Site, as_bytes, lowest_layer
+from bankai_edge.search.climb.objective import Objective
+from bankai_edge.search.climb.proposals import Focus
+from bankai_edge.search.climb.sites import Site, as_bytes, lowest_layer
 
 SHAPE = "bonsai-1.7b"
 PROBES, EVALUATIONS = 60, 50
@@ -34,7 +34,7 @@ Found = dict[str, Any]
 
 def run_synthetic(_: Model) -> Found:
     """A synthetic 1.7B: one gradient pass, then 50 exact evaluations of 60 probes."""
-    from bankai_edge.search.torch_backward import TorchGradient
+    from bankai_edge.search.gradient.backward import TorchGradient
 
     began = time.perf_counter()
     found: Found = {"shape": SHAPE, "probes": PROBES, "threads": THREADS, "seconds": {}}

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from bankai_edge._facts import GROUP
 from bankai_edge.model import synth
 from bankai_edge.model.weights import open_core, shape_of
-from bankai_edge.search.torch_model import IN_LAYER, run_layer
+from bankai_edge.search.gradient.model import IN_LAYER, run_layer
 from bankai_edge.shapes import NANO, ModelShape
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

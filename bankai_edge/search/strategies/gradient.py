@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bankai_edge.search.loop import Found
-from bankai_edge.search.proposals import Focus, Gradient, Ranking
-from bankai_edge.search.sites import Granularity, Sites
+from bankai_edge.search.climb.loop import Found
+from bankai_edge.search.climb.proposals import Focus, Gradient, Ranking
+from bankai_edge.search.climb.sites import Granularity, Sites
 from bankai_edge.search.strategies.plug import Strategy, Task
 
 
@@ -30,7 +30,7 @@ class Guided:
 
 
 def _run(task: Task) -> Found:
-    from bankai_edge.search.torch_backward import TorchGradient
+    from bankai_edge.search.gradient.backward import TorchGradient
 
     search = task.trials[0]
     gradient = TorchGradient(

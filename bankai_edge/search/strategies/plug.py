@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from bankai_edge.model import Model
 from bankai_edge.probes.packs import SEARCH, Sizes
-from bankai_edge.search.loop import Found, Limits, Search, State, Watch
-from bankai_edge.search.proposals import ALL_PROJECTIONS, Proposer
-from bankai_edge.search.sites import Granularity
-from bankai_edge.search.trial import Trial
+from bankai_edge.search.climb.loop import Found, Limits, Search, State, Watch
+from bankai_edge.search.climb.proposals import ALL_PROJECTIONS, Proposer
+from bankai_edge.search.climb.sites import Granularity
+from bankai_edge.search.climb.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Task:
     threads: int
 
     def climb(self, proposer: Proposer) -> Found:
-        """The loop of loop.py over what `proposer` ranks."""
+        """The loop of climb/loop.py over what `proposer` ranks."""
         return Search(
             self.trials, proposer, self.limits, self.watch, self.state, self.seed
         ).run()  # fmt: skip

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bankai_edge.search.loop import Found
-from bankai_edge.search.proposals import GATE_UP
-from bankai_edge.search.sampling import Sampling
+from bankai_edge.search.climb.loop import Found
+from bankai_edge.search.climb.proposals import GATE_UP
 from bankai_edge.search.strategies.plug import Strategy, Task
+from bankai_edge.search.strategies.sampling import Sampling
 
 
 class Random(Sampling):

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bankai_edge.judge.matrices import row_scales
-from bankai_edge.search.loop import Found
-from bankai_edge.search.proposals import GATE_UP
-from bankai_edge.search.sampling import Sampling
+from bankai_edge.search.climb.loop import Found
+from bankai_edge.search.climb.proposals import GATE_UP
 from bankai_edge.search.strategies.plug import Strategy, Task
+from bankai_edge.search.strategies.sampling import Sampling
 
 
 class Scale(Sampling):

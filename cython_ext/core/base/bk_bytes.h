@@ -38,11 +38,6 @@ static inline void bk_store32_le(uint8_t *p, uint32_t v) {
     bk_store16_le(p + 2, (uint16_t)(v >> 16));
 }
 
-static inline void bk_store64_le(uint8_t *p, uint64_t v) {
-    bk_store32_le(p, (uint32_t)v);
-    bk_store32_le(p + 4, (uint32_t)(v >> 32));
-}
-
 static inline uint16_t bk_load16_be(const uint8_t *p) {
     return (uint16_t)((uint16_t)(p[0] << 8) | p[1]);
 }

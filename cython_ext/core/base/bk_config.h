@@ -21,6 +21,14 @@
 #define BK_NAME_MAX 32
 #endif
 
+/* Columns whose look-up tables a Cortex-M kernel keeps in memory at a time, a multiple of 128. With
+ * 256 an act has 16 KB of tables and those of 256 columns serve several matrices; 128 halves that
+ * for a chip that is short of RAM, at 6 % more instructions a token of the nano model
+ * (boards/counts/cortex_m.json). */
+#ifndef BK_LUT_PANEL
+#define BK_LUT_PANEL 256
+#endif
+
 /* Largest head dimension: sizes one row of rotary angles on the caller's state. */
 #ifndef BK_MAX_HEAD_DIM
 #define BK_MAX_HEAD_DIM 256

@@ -258,23 +258,23 @@ int bk_gguf_u32(const bk_gguf *g, const char *key, uint32_t *value) {
     return BK_OK;
 }
 
+static int find_of(const bk_gguf *g, const char *key, uint32_t type, bk_kv *kv) {
+    int err = bk_gguf_find_kv(g, key, kv);
+    return err || kv->type == type ? err : BK_ERR_MALFORMED;
+}
+
 int bk_gguf_f32(const bk_gguf *g, const char *key, float *value) {
     bk_kv kv;
-    int err = bk_gguf_find_kv(g, key, &kv);
-    if (err) return err;
-    if (kv.type != BK_KV_F32) return BK_ERR_MALFORMED;
-    *value = bk_loadf32_le(kv.data);
-    return BK_OK;
+    int err = find_of(g, key, BK_KV_F32, &kv);
+    if (!err) *value = bk_loadf32_le(kv.data);
+    return err;
 }
 
 int bk_gguf_str(const bk_gguf *g, const char *key, bk_str *value) {
     bk_kv kv;
-    int err = bk_gguf_find_kv(g, key, &kv);
-    if (err) return err;
-    if (kv.type != BK_KV_STRING) return BK_ERR_MALFORMED;
-    const uint8_t *at = kv.data;
-    *value = bk_gguf_array_str(&at);
-    return BK_OK;
+    int err = find_of(g, key, BK_KV_STRING, &kv);
+    if (!err) *value = bk_gguf_array_str(&(const uint8_t *){kv.data});
+    return err;
 }
 
 bk_str bk_gguf_array_str(const uint8_t **at) {

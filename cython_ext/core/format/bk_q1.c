@@ -1,4 +1,4 @@
-/* bk_q1.c: flips, distances and the exact dot product of Q1_0 blocks. */
+/* bk_q1.c: flips of Q1_0 blocks, and their weights as floats. */
 #include "bk_q1.h"
 
 #include <stdbool.h>
@@ -33,27 +33,6 @@ void bk_q1_flip_bit(uint8_t *row, uint32_t col) {
     uint8_t *block = row + (size_t)(col / BK_Q1_COLS) * BK_Q1_BYTES;
     uint32_t j = col % BK_Q1_COLS;
     block[BK_Q1_BITS_AT + j / 8] ^= (uint8_t)(1u << (j % 8));
-}
-
-uint32_t bk_q1_hamming(const uint8_t *a, const uint8_t *b, uint32_t cols) {
-    uint32_t differ = 0;
-    for (uint32_t g = 0; g < cols / BK_Q1_COLS; g++, a += BK_Q1_BYTES, b += BK_Q1_BYTES) {
-        for (uint32_t i = BK_Q1_BITS_AT; i < BK_Q1_BYTES; i++) {
-            /* Kernighan's count: no popcount instruction is assumed here */
-            for (uint32_t x = (uint32_t)(a[i] ^ b[i]); x; x &= x - 1) differ++;
-        }
-    }
-    return differ;
-}
-
-int32_t bk_q1_dot(const uint8_t *block, const int8_t *q) {
-    const uint8_t *bits = block + BK_Q1_BITS_AT;
-    int32_t sum = 0;
-    for (uint32_t j = 0; j < BK_Q1_COLS; j++) {
-        int32_t sign = ((bits[j / 8] >> (j % 8)) & 1) * 2 - 1;
-        sum += sign * q[j];
-    }
-    return sum;
 }
 
 void bk_q1_unpack(const uint8_t *row, uint32_t cols, float *out) {

@@ -27,12 +27,6 @@ void bk_q1_flip_row(uint8_t *row, uint32_t cols);
 void bk_q1_flip_group(uint8_t *row, uint32_t group);
 void bk_q1_flip_bit(uint8_t *row, uint32_t col);
 
-/* Number of sign bits in which two rows differ (scales are not compared). */
-uint32_t bk_q1_hamming(const uint8_t *a, const uint8_t *b, uint32_t cols);
-
-/* Exact integer sum of one block's signs times 128 int8 activations. */
-int32_t bk_q1_dot(const uint8_t *block, const int8_t *q);
-
 /* One row's weights as floats: out[cols] = +-d. */
 void bk_q1_unpack(const uint8_t *row, uint32_t cols, float *out);
 

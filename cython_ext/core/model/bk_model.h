@@ -20,6 +20,11 @@ typedef struct {
     bk_vec q_norm, k_norm;      /* [head_dim] */
 } bk_layer;
 
+/* The counts that decide how much memory a model takes. */
+typedef struct {
+    uint32_t n_layers, hidden, ffn, n_heads, n_kv_heads, head_dim, vocab;
+} bk_shape;
+
 struct bk_arch;
 
 typedef struct {
@@ -38,5 +43,9 @@ typedef struct {
     const char *missing;                      /* the key or tensor that an error is about */
     char name[BK_GGUF_MAX_NAME + 1];          /* storage behind `missing` */
 } bk_model;
+
+static inline bk_shape bk_model_shape(const bk_model *m) {
+    return (bk_shape){m->n_layers, m->hidden, m->ffn, m->n_heads, m->n_kv_heads, m->head_dim, m->vocab};
+}
 
 #endif

@@ -8,11 +8,9 @@ typedef struct {
 
 static void pack_part(void *arg, uint32_t part, uint32_t parts) {
     const pack_job *job = arg;
-    uint32_t tile = job->k->tile, tiles = (job->w->rows + tile - 1) / tile;
-    uint32_t row0 = bk_parallel_bound(tiles, part, parts) * tile;
-    uint32_t row1 = bk_parallel_bound(tiles, part + 1, parts) * tile;
-    if (row1 > job->w->rows) row1 = job->w->rows;
-    if (row0 < row1) job->k->pack(job->w, row0, row1);
+    uint32_t row0, row1;
+    if (bk_parallel_rows(job->w->rows, job->k->tile, part, parts, &row0, &row1))
+        job->k->pack(job->w, row0, row1);
 }
 
 /* Matrix i of all that a kernel multiplies by: every projection, then the head; NULL at the end. */

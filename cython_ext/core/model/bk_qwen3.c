@@ -3,6 +3,7 @@
 
 #include "bk_attention.h"
 #include "bk_feed_forward.h"
+#include "bk_projection.h"
 #include "bk_rope.h"
 #include "bk_tensors.h"
 
@@ -44,20 +45,16 @@ static int read_shape(bk_model *m, const bk_gguf *g) {
 }
 
 static int find_layer(bk_model *m, const bk_gguf *g, uint32_t l) {
-    static const char *const names[BK_N_PROJ] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                                 "ffn_gate", "ffn_up", "ffn_down"};
-    const uint32_t q = m->n_heads * m->head_dim, kv = m->n_kv_heads * m->head_dim;
-    const uint32_t rows[BK_N_PROJ] = {q, kv, kv, m->hidden, m->ffn, m->ffn, m->hidden};
-    const uint32_t cols[BK_N_PROJ] = {m->hidden, m->hidden, m->hidden, q,
-                                      m->hidden, m->hidden, m->ffn};
     static const char *const norms[4] = {"attn_norm", "ffn_norm", "attn_q_norm", "attn_k_norm"};
+    bk_shape shape = bk_model_shape(m);
     bk_layer *layer = &m->layers[l];
     bk_vec *vecs[4] = {&layer->attn_norm, &layer->ffn_norm, &layer->q_norm, &layer->k_norm};
     char name[BK_GGUF_MAX_NAME];
     int err = BK_OK;
     for (uint32_t p = 0; p < BK_N_PROJ && !err; p++) {
-        bk_model_layer_name(name, l, names[p]);
-        err = bk_model_mat(m, g, name, rows[p], cols[p], &layer->proj[p]);
+        bk_size size = bk_projection_size(&shape, p);
+        bk_model_layer_name(name, l, bk_projection_tensor(p));
+        err = bk_model_mat(m, g, name, size.rows, size.cols, &layer->proj[p]);
     }
     for (uint32_t i = 0; i < 4 && !err; i++) {
         bk_model_layer_name(name, l, norms[i]);

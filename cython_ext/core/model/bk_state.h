@@ -27,6 +27,19 @@ typedef struct {
     uint8_t *act;     /* [batch] quantised vectors */
 } bk_state;
 
+/* The longest vector that is ever quantised. */
+static inline uint32_t bk_shape_widest(const bk_shape *s) {
+    uint32_t q = s->n_heads * s->head_dim, widest = s->hidden > s->ffn ? s->hidden : s->ffn;
+    return q > widest ? q : widest;
+}
+
+/* Bytes of the keys and values of ctx tokens, with which a state's memory begins. */
+uint64_t bk_cache_bytes(const bk_shape *s, uint32_t ctx);
+
+/* Bytes of a state of this shape, with acts of so many; 0 as below. */
+uint64_t bk_state_bytes_of(const bk_shape *s, uint64_t act_bytes, uint32_t ctx, uint32_t batch,
+                           uint32_t parts);
+
 /* Bytes of memory that a state needs; 0 if ctx or batch is 0 or the size overflows. */
 size_t bk_state_bytes(const bk_model *m, uint32_t ctx, uint32_t batch, uint32_t parts);
 int bk_state_init(bk_state *s, const bk_model *m, uint32_t ctx, uint32_t batch,

@@ -6,7 +6,19 @@ typedef struct {
     uint64_t shadow_bytes;
 } overlay_need;
 
-/* One pass that only counts; what it finds, bk_overlay_build then fills. */
+static uint32_t sections_of(const bk_model *model) { return model->n_layers * BK_N_PROJ; }
+
+static uint64_t bytes_of(const overlay_need *need, uint32_t n_sections) {
+    return (uint64_t)(n_sections + 1) * sizeof(uint32_t) +
+           (uint64_t)need->rows * sizeof(bk_overlay_row) + need->shadow_bytes;
+}
+
+/* A shadow's place is kept in 32 bits, which also keeps every sum in a size_t. */
+static bool fits(const overlay_need *need, uint32_t n_sections) {
+    return bytes_of(need, n_sections) < UINT32_MAX;
+}
+
+/* One pass that only counts, and whether that fits; bk_overlay_build then fills. */
 static int count(bk_flips *streams, const bk_patch *const *patches, uint32_t n,
                  const bk_model *model, overlay_need *need) {
     bk_rows rows;
@@ -28,30 +40,17 @@ static int count(bk_flips *streams, const bk_patch *const *patches, uint32_t n,
         }
         need->rows += fine || odd;
     }
-    return BK_OK;
-}
-
-static uint64_t bytes_of(const overlay_need *need, uint32_t n_sections) {
-    return (uint64_t)(n_sections + 1) * sizeof(uint32_t) +
-           (uint64_t)need->rows * sizeof(bk_overlay_row) + need->shadow_bytes;
-}
-
-/* A shadow's place is kept in 32 bits, which also keeps every sum in a size_t. */
-static bool fits(const overlay_need *need, uint32_t n_sections) {
-    return bytes_of(need, n_sections) < UINT32_MAX;
+    return fits(need, sections_of(model)) ? BK_OK : BK_ERR_LIMIT;
 }
 
 int bk_overlay_bytes(const bk_patch *const *patches, uint32_t n, const bk_model *model,
                      size_t *bytes) {
     bk_flips streams[BK_N_FLIP_KINDS * BK_MAX_ACTIVE];
     overlay_need need;
-    uint32_t n_sections = model->n_layers * BK_N_PROJ;
     int rc = count(streams, patches, n, model, &need);
     if (rc != BK_OK)
         return rc;
-    if (!fits(&need, n_sections))
-        return BK_ERR_LIMIT;
-    *bytes = (size_t)bytes_of(&need, n_sections);
+    *bytes = (size_t)bytes_of(&need, sections_of(model));
     return BK_OK;
 }
 
@@ -83,12 +82,10 @@ int bk_overlay_build(bk_overlay *overlay, const bk_patch *const *patches, uint32
     bk_flips streams[BK_N_FLIP_KINDS * BK_MAX_ACTIVE];
     bk_rows rows;
     overlay_need need;
-    uint32_t n_sections = model->n_layers * BK_N_PROJ;
+    uint32_t n_sections = sections_of(model);
     int rc = count(streams, patches, n, model, &need);
     if (rc != BK_OK)
         return rc;
-    if (!fits(&need, n_sections))
-        return BK_ERR_LIMIT;
     if (((uintptr_t)mem & (sizeof(uint32_t) - 1)) != 0 || size < bytes_of(&need, n_sections))
         return BK_ERR_MEMORY;
 

@@ -23,6 +23,8 @@ enum {
 
 /* ---- quantised vectors: the common part, the tables, then -sum |q| of each block ------------ */
 
+BK_LAYOUT_IS(NEON_LUT, TILE, TABLES + 2);
+
 static size_t act_bytes(uint32_t cols) {
     size_t n = bk_act_plain_bytes(cols) + (size_t)(cols / BK_Q1_COLS) * (TABLES + 2);
     return (n + 63) & ~(size_t)63;

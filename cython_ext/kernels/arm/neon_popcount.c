@@ -21,6 +21,8 @@ enum {
 
 /* ---- quantised vectors: the common part, then the planes [cols / 128][8][16] --------------- */
 
+BK_LAYOUT_IS(NEON_POPCOUNT, TILE, PLANES_BYTES);
+
 static size_t act_bytes(uint32_t cols) {
     return bk_act_plain_bytes(cols) + (size_t)(cols / BK_Q1_COLS) * PLANES_BYTES;
 }

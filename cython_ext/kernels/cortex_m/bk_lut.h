@@ -11,13 +11,7 @@
 
 #include "bk_act.h"
 #include "bk_kernel.h"
-
-/* Columns whose tables lie in memory at a time, a multiple of 128. With 256 an act has 16 KB of
- * tables and those of 256 columns serve several matrices; 128 halves that for a chip that is short
- * of RAM, at 6 % more instructions a token of the nano model (boards/counts/cortex_m.json). */
-#ifndef BK_LUT_PANEL
-#define BK_LUT_PANEL 256
-#endif
+#include "bk_layout.h"
 
 enum {
     BK_LUT_ENTRIES = 256,
@@ -39,6 +33,10 @@ static inline float bk_fpu_from_f16(uint16_t h) {
     __asm__("vcvtb.f32.f16 %0, %0" : "+t"(x));
     return x;
 }
+
+BK_LAYOUT_IS(DSP, 0, BK_LUT_BLOCK * sizeof(int16_t));
+BK_LAYOUT_IS(MVE, 0, BK_LUT_BLOCK * sizeof(int16_t));
+_Static_assert(BK_OWN_OF_DSP == sizeof(bk_lut) && BK_OWN_OF_MVE == sizeof(bk_lut), "bk_layout.h");
 
 static inline size_t bk_lut_act_bytes(uint32_t cols) {
     uint32_t panel = cols < BK_LUT_PANEL ? cols : BK_LUT_PANEL;

@@ -209,3 +209,5 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
 
 BK_KERNEL(bk_kernel_avx512_vnni, "avx512-vnni", "dot-product", bk_act_plain_bytes,
           bk_avx512_quantise, gemv, gemm, BK_AVX512_SHARED);
+
+BK_LAYOUT_IS(AVX512_VNNI, BK_AVX512_ROWS, 0);

@@ -26,8 +26,8 @@ from support.compilers import missing
 ANSWER_S = 30.0
 
 
-def host_program(folder: Path, *defines: str, **options: Any) -> Path:
-    """The firmware built with gcc into `folder`, with sanitizers; `defines` as in BK_SWITCHER."""
+def host_program(folder: Path, **options: Any) -> Path:
+    """The firmware built with gcc into `folder`, with sanitizers; `options` are build.py's."""
     if shutil.which("gcc") is None:
         missing("gcc", "apt-get install gcc")
     place = ROOT / "firmware/ports/host/build.py"
@@ -35,7 +35,7 @@ def host_program(folder: Path, *defines: str, **options: Any) -> Path:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return Path(module.build(folder / "firmware", defines=defines, **options))
+    return Path(module.build(folder / "firmware", **options))
 
 
 class Board(Protocol):

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from bankai_edge.judge.evaluate import Change, Verdict
-from bankai_edge.search import promotion
-from bankai_edge.search.proposals import Proposer, Ranking
-from bankai_edge.search.sites import Site, Sites, named
-from bankai_edge.search.trial import Outcome, Trial
+from bankai_edge.search.climb import promotion
+from bankai_edge.search.climb.proposals import Proposer, Ranking
+from bankai_edge.search.climb.sites import Site, Sites, named
+from bankai_edge.search.climb.trial import Outcome, Trial
 
 MIN_GAIN = 0.002  # of J: an exchange of flips that brings less is not worth its evaluation
 FULL_CHECK_EVERY = 4  # accepts

@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bankai_edge.search.sites import Site, Sites
+from bankai_edge._facts import PROJECTIONS
+from bankai_edge.search.climb.sites import Site, Sites
 
 GATE_UP = (4, 5)
-ALL_PROJECTIONS = tuple(range(7))
+ALL_PROJECTIONS = tuple(range(len(PROJECTIONS)))
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bankai_edge._facts import GROUP as GROUP_SIZE
-from bankai_edge.judge.matrices import NAMES
+from bankai_edge._facts import TENSORS
 from bankai_edge.judge.reading import Scores
 from bankai_edge.model import Model
 from bankai_edge.probes.packs import Pack, Probe
-from bankai_edge.search.objective import Objective
-from bankai_edge.search.proposals import ALL_PROJECTIONS, Focus, Gains
-from bankai_edge.search.sites import BIT, GRANULARITIES, GROUP, ROW, Granularity, Sites
-from bankai_edge.search.torch_model import KEEP_BYTES, Batch, TorchModel
+from bankai_edge.search.climb.objective import Objective
+from bankai_edge.search.climb.proposals import ALL_PROJECTIONS, Focus, Gains
+from bankai_edge.search.climb.sites import BIT, GRANULARITIES, GROUP, ROW, Granularity, Sites
+from bankai_edge.search.gradient.model import KEEP_BYTES, Batch, TorchModel
 
 BATCH_TOKENS = 3072  # of one batch: bounds the memory of a layer's activations
 
@@ -75,7 +75,7 @@ class TorchGradient:
         for layer in reversed(range(self._torch.shape.layers)):
             weights = dict(self._torch.layer(layer, sites))
             for p in self._projections:
-                weights[NAMES[p]] = weights[NAMES[p]].detach().requires_grad_()
+                weights[TENSORS[p]] = weights[TENSORS[p]].detach().requires_grad_()
             for k, x in enumerate(entering[layer]):
                 x = x.detach().requires_grad_()
                 torch.autograd.backward(self._torch.run(x, weights), upstream[k])
@@ -83,7 +83,7 @@ class TorchGradient:
                 upstream[k] = x.grad
             entering[layer] = []
             for p in self._projections:
-                w = weights[NAMES[p]]
+                w = weights[TENSORS[p]]
                 assert w.grad is not None
                 gain = w.grad.mul_(w.detach()).mul_(-2)
                 part = reduced(gain, self._granularity, layer, p, sites)

@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bankai_edge._facts import GROUP as GROUP_SIZE
-from bankai_edge._facts import GROUP_BYTES, Q1_0
-from bankai_edge.judge.matrices import NAMES
+from bankai_edge._facts import GROUP_BYTES, Q1_0, TENSORS
 from bankai_edge.model import Model
-from bankai_edge.search.sites import GROUP, ROW, Site, Sites
+from bankai_edge.search.climb.sites import GROUP, ROW, Site, Sites
 from bankai_edge.shapes import ModelShape
 
 KEEP_BYTES = 3 << 30
 _F32, _F16, _BF16 = 0, 1, 30
-IN_LAYER = (*NAMES, "attn_norm", "ffn_norm", "attn_q_norm", "attn_k_norm")
+IN_LAYER = (*TENSORS, "attn_norm", "ffn_norm", "attn_q_norm", "attn_k_norm")
 Weights = dict[str, Tensor]
 Linear = Callable[[Tensor, Tensor], Tensor]
 
@@ -108,7 +107,7 @@ class TorchModel:
             if self._kept is not None:
                 self._kept[index] = weights
         for site in change:
-            _flip(weights[NAMES[site[2]]], site)
+            _flip(weights[TENSORS[site[2]]], site)
         self._flipped[index] = here
         return weights
 

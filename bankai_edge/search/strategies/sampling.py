@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from bankai_edge._facts import GROUP as GROUP_SIZE
 from bankai_edge.judge.matrices import matrices
 from bankai_edge.model import Model
-from bankai_edge.search.proposals import Focus, Ranking
-from bankai_edge.search.sites import GRANULARITIES, Granularity, Site, Sites
+from bankai_edge.search.climb.proposals import Focus, Ranking
+from bankai_edge.search.climb.sites import GRANULARITIES, Granularity, Site, Sites
 
 DRAWN = 64  # sites of one draw
 

@@ -11,10 +11,10 @@ from bankai_edge.judge.crew import Crew, Reading
 from bankai_edge.judge.evaluate import Change, Verdict
 from bankai_edge.judge.reading import Scores
 from bankai_edge.probes.packs import Pack
-from bankai_edge.search import promotion
-from bankai_edge.search.objective import Objective
-from bankai_edge.search.proposals import Focus
-from bankai_edge.search.sites import Sites, as_bytes, lowest_layer
+from bankai_edge.search.climb import promotion
+from bankai_edge.search.climb.objective import Objective
+from bankai_edge.search.climb.proposals import Focus
+from bankai_edge.search.climb.sites import Sites, as_bytes, lowest_layer
 
 FOCUSED = 256  # targets that a gradient looks at
 DONE = -0.01  # log-probability from which an answer has nothing left to gain

@@ -18,15 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bankai_edge._facts import TENSORS
 from bankai_edge.errors import UsageError
-from bankai_edge.judge.matrices import NAMES
 from bankai_edge.model import Model
-from bankai_edge.search.loop import Found, Limits, Watch
-from bankai_edge.search.proposals import GATE_UP
-from bankai_edge.search.sites import BIT, Site, Sites
-from bankai_edge.search.torch_backward import batches, bounds, softened_harm
-from bankai_edge.search.torch_model import KEEP_BYTES, TorchModel, multiplies_bfloat16
-from bankai_edge.search.trial import Trial
+from bankai_edge.search.climb.loop import Found, Limits, Watch
+from bankai_edge.search.climb.proposals import GATE_UP
+from bankai_edge.search.climb.sites import BIT, Site, Sites
+from bankai_edge.search.climb.trial import Trial
+from bankai_edge.search.gradient.backward import batches, bounds, softened_harm
+from bankai_edge.search.gradient.model import KEEP_BYTES, TorchModel, multiplies_bfloat16
 
 RATE = 0.05  # of a latent's own scale, a step
 STEPS = 400
@@ -59,7 +59,7 @@ class Tuner:
         self._scale: dict[tuple[int, int], Tensor] = {}
         for layer, weights in enumerate(self._weights):
             for p in projections:
-                w = weights[NAMES[p]]
+                w = weights[TENSORS[p]]
                 self._scale[layer, p] = w.abs()
                 self._latent[layer, p] = torch.nn.Parameter(torch.sign(w))  # in units of the scale
         self._full = False  # were there more flips than fit?
@@ -134,7 +134,7 @@ class Tuner:
             for (at, p), latent in self._latent.items():
                 if at == layer:
                     hard = torch.where(latent >= 0, 1.0, -1.0)
-                    mine[NAMES[p]] = (latent + (hard - latent).detach()) * self._scale[at, p]
+                    mine[TENSORS[p]] = (latent + (hard - latent).detach()) * self._scale[at, p]
             weights.append(mine)
         device = self._torch.device
         for is_target, probes, chosen in (
@@ -166,7 +166,7 @@ class Tuner:
         for key in keys:
             latent = self._latent[key]
             past = self._past(key).view_as(latent)
-            start = torch.sign(self._weights[key[0]][NAMES[key[1]]])
+            start = torch.sign(self._weights[key[0]][TENSORS[key[1]]])
             latent.copy_(torch.where((past > 0) & (past < least), 0.02 * start, latent))
 
     def _some(self, n: int, wanted: int) -> NDArray[np.intp]:
@@ -201,7 +201,7 @@ class Tuner:
     @torch.no_grad()
     def _past(self, key: tuple[int, int]) -> Tensor:
         """How far beyond zero each latent went, in scales; of a weight of scale 0, not at all."""
-        start = torch.sign(self._weights[key[0]][NAMES[key[1]]])  # [rows, columns]
+        start = torch.sign(self._weights[key[0]][TENSORS[key[1]]])  # [rows, columns]
         return (-self._latent[key].detach() * start).flatten()
 
     def _size(self, ranked: list[Site], n: int) -> float:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal, get_args
 
+from bankai_edge._facts import PROJECTIONS
 from bankai_edge.patch.bkp import Patch, encode
-from bankai_edge.patch.flips import PROJECTIONS, Flip
+from bankai_edge.patch.flips import Flip
 
 Site = tuple[int, int, int, int, int]
 """(kind, layer, projection, row, column); kind 0 flips a row (column 0), 1 a group, 2 a bit."""

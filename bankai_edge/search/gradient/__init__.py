@@ -1,0 +1,1 @@
+"""Gradients of flips in PyTorch (the `search` extra)."""
