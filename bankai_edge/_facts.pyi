@@ -1,7 +1,8 @@
 """What the core knows without a model (cython_ext/bind/_facts.pyx); imports no NumPy."""
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final, Protocol, TypedDict
+from typing import Final, TypeAlias, TypedDict
 
 class Err(IntEnum):
     """The core's errors (bk_error.h), by name; a `CoreError` has one as its code."""
@@ -55,21 +56,8 @@ NAME_RULE: Final[str]  # what a name may be, for people
 def name_ok(name: str) -> bool:
     """Whether a patch or a key may be called so: [a-z0-9][a-z0-9._-]{0,31}."""
 
-class _Shape(Protocol):
-    @property
-    def layers(self) -> int: ...
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def ffn(self) -> int: ...
-    @property
-    def heads(self) -> int: ...
-    @property
-    def kv_heads(self) -> int: ...
-    @property
-    def head_dim(self) -> int: ...
-    @property
-    def vocab(self) -> int: ...
+Counts: TypeAlias = Sequence[int]
+"""Of a shape: layers, hidden, ffn, heads, kv heads, head dimension, vocabulary."""
 
 class Plan(TypedDict):
     """Bytes: a kernel's own copy of the matrices (0: it reads the file's), one conversation's
@@ -82,7 +70,7 @@ class Plan(TypedDict):
     logits: int
 
 def memory_plan(
-    shape: _Shape, kernel: str, ctx: int, batch: int = 1, threads: int = 1, panel: int = 0
+    counts: Counts, kernel: str, ctx: int, batch: int = 1, threads: int = 1, panel: int = 0
 ) -> Plan:
     """What a model of this shape takes on a kernel, which need not run here.
 

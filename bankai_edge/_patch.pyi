@@ -70,12 +70,8 @@ class Overlay:
     """
 
     n_bytes: int
+    n_rows: int  # whose output differs in how it is computed
+    n_shadows: int  # of them, that have a patched copy
     def __init__(self, model: _Model, patches: Iterable[bytes | Patch]) -> None: ...
     def capsule(self) -> object:
         """The overlay for `State.set_overlay`."""
-    @property
-    def n_rows(self) -> int:
-        """Rows whose output differs in how it is computed."""
-    @property
-    def n_shadows(self) -> int:
-        """Those of them that have a patched copy."""

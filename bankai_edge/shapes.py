@@ -50,6 +50,14 @@ class ModelShape:
         return self
 
     @property
+    def counts(self) -> tuple[int, ...]:
+        """What the core plans memory by."""
+        return (
+            self.layers, self.hidden, self.ffn, self.heads, self.kv_heads, self.head_dim,
+            self.vocab,
+        )  # fmt: skip
+
+    @property
     def layer_matrices(self) -> tuple[tuple[int, int], ...]:
         """(rows, columns) of one layer's seven projections: q, k, v, o, gate, up, down."""
         q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim

@@ -106,3 +106,5 @@ env.BuildSources("$BUILD_DIR/store", str(FIRMWARE / "store"))
 script = PORTS / chips[-1] / "link.ld"
 if script.is_file():
     env.Replace(LDSCRIPT_PATH=str(script))
+if "cortex_m" in chips:  # bare; elsewhere a vendor's system lies below, with warnings of its own
+    env.Append(CFLAGS=[*core.FLAGS, *core.WARNINGS])

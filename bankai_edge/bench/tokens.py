@@ -13,9 +13,8 @@ import numpy as np
 
 from bankai_edge import _engine
 from bankai_edge.bench.timing import Samples, repeat, samples
+from bankai_edge.defaults import BATCH
 from bankai_edge.errors import BankaiError
-
-BATCH = 64
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from bankai_edge._facts import GROUP
-from bankai_edge.boards.fit import MAX_THREADS, fits, plan
+from bankai_edge.boards.fit import fits, plan
 from bankai_edge.boards.schema import Board
+from bankai_edge.defaults import MAX_THREADS, SMALL_MODEL_BYTES
 from bankai_edge.shapes import ModelShape, q1_bytes
 
 HERE = Path(__file__).resolve().parent
 COUNTS = (HERE / "counts", HERE.parent.parent / "boards/counts")  # installed; in a checkout
 POSITION = 32  # tokens that attention looks back over: the middle of a run of 64
 LEAST_CONTEXT = 48  # tokens: where not even so many fit, no speed is of interest
-SMALL_MODEL_BYTES = 16 << 20  # such a model runs on one core: handing out work costs more
 CORTEX_M = {"Cortex-M4F": "m4", "Cortex-M7": "m7", "Cortex-M55": "m55"}  # as counted
 
 

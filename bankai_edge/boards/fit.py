@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from bankai_edge._facts import memory_plan
 from bankai_edge.boards.schema import Board
+from bankai_edge.defaults import BATCH, MAX_THREADS
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.shapes import ModelShape
 
 if TYPE_CHECKING:
     from bankai_edge._facts import Plan
 
-LINUX_BATCH, MAX_THREADS = 64, 4  # tokens per step of prefill; threads by default
 # The interpreter with NumPy, engine and agent (37 MB resident); then the tokenizer's tables and the
 # text that they point to, per token of the vocabulary (91 bytes). Measured on x86-64, rounded up.
 PROCESS_BYTES, TOKENIZER_BYTES = 48 << 20, 96
@@ -74,7 +74,9 @@ def size(n_bytes: int) -> str:
 def plan(board: Board, shape: ModelShape, ctx: int = 1, batch: int = 1, threads: int = 1) -> Plan:
     """The core's plan for the board's expected kernel, with tables as large as its port's."""
     assert board.cpu is not None
-    return memory_plan(shape, board.cpu.kernel, ctx, batch, threads, board.cpu.lookup_columns)
+    return memory_plan(
+        shape.counts, board.cpu.kernel, ctx, batch, threads, board.cpu.lookup_columns
+    )
 
 
 def fits(
@@ -103,7 +105,7 @@ def fits(
     ram = ram or memory.ram[-1]
     file_bytes = file_bytes or shape.file_bytes + HEADER_BYTES * shape.vocab
     if board.kind == "linux":
-        planned = plan(board, shape, ctx, LINUX_BATCH, min(board.cpu.cores, MAX_THREADS))
+        planned = plan(board, shape, ctx, BATCH, min(board.cpu.cores, MAX_THREADS))
         weights = planned["packed"] or file_bytes
         reserved = memory.reserved + ram // PAGES_SHARE
         others = PROCESS_BYTES + TOKENIZER_BYTES * shape.vocab

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bankai_edge import _engine
 from bankai_edge.boards import Board, fits
-from bankai_edge.model.session import DEFAULT_CONTEXT
+from bankai_edge.defaults import CONTEXT
 from bankai_edge.model.weights import open_core, shape_of
 
 
@@ -29,6 +29,6 @@ def model_that_fits(board: Board, path: Path, ctx: int | None, ram: int | None) 
     """Raises IncompatibleError (exit 4), with both figures, for one that is too large."""
     _, core = open_core(path)
     shape = shape_of(core, path.stem)
-    ctx = ctx or min(shape.context, DEFAULT_CONTEXT)
+    ctx = ctx or min(shape.context, CONTEXT)
     fits(board, shape, ctx, ram=ram, file_bytes=path.stat().st_size).check()
     return Fitting(core, shape.name, ctx)

@@ -40,9 +40,9 @@ def info(file: Path, ctx: int | None, threads: int | None, as_json: bool) -> Non
     The speed is a roof: measured read bandwidth over the bytes that each token must read.
     """
     from bankai_edge.bench.bandwidth import read_bandwidth
+    from bankai_edge.defaults import CONTEXT
     from bankai_edge.model.kernels import choose_kernel, choose_threads
     from bankai_edge.model.memory import memory_need
-    from bankai_edge.model.session import DEFAULT_CONTEXT
     from bankai_edge.model.weights import open_core
 
     _, core = open_core(file)
@@ -50,7 +50,7 @@ def info(file: Path, ctx: int | None, threads: int | None, as_json: bool) -> Non
     shape = core.shape
     threads = choose_threads(threads, size)
     kernel = choose_kernel()
-    need = memory_need(core, size, kernel, ctx or min(shape["context"], DEFAULT_CONTEXT), threads)
+    need = memory_need(core, size, kernel, ctx or min(shape["context"], CONTEXT), threads)
     bandwidth = read_bandwidth(threads, need.read_bytes)
     fields = {
         "file": str(file),

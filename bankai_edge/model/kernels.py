@@ -12,12 +12,11 @@ from pathlib import Path
 
 from bankai_edge import __version__, _engine, folders
 from bankai_edge._facts import GROUP
+from bankai_edge.defaults import MAX_THREADS, SMALL_MODEL_BYTES
 from bankai_edge.durable import replacing
 from bankai_edge.errors import UsageError
 
 TUNE_ROWS, TUNE_COLS, TUNE_SECONDS = 768, 2048, 0.02
-SMALL_MODEL_BYTES = 16 << 20  # below this, handing work to other cores costs more than it saves
-MAX_DEFAULT_THREADS = 4
 
 
 def available() -> list[str]:
@@ -56,7 +55,7 @@ def choose_threads(threads: int | None, weight_bytes: int) -> int:
         return threads
     if weight_bytes < SMALL_MODEL_BYTES:
         return 1
-    return min(len(os.sched_getaffinity(0)), MAX_DEFAULT_THREADS)
+    return min(len(os.sched_getaffinity(0)), MAX_THREADS)
 
 
 def gemv_seconds(kernel: str, rows: int = TUNE_ROWS, cols: int = TUNE_COLS) -> float:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from bankai_edge import _engine
 from bankai_edge._facts import Q1_0, memory_plan
+from bankai_edge.defaults import BATCH
 from bankai_edge.errors import UsageError
-from bankai_edge.model.session import BATCH
 from bankai_edge.model.weights import shape_of
 
 
@@ -49,7 +49,7 @@ def memory_need(
     if not 1 <= ctx <= most:
         raise UsageError(f"a context of {ctx} tokens", expected=f"1 to {most} for this model")
     packed, state = core.needs(kernel, ctx, BATCH, threads)
-    kv = memory_plan(shape_of(core), kernel, ctx, BATCH, threads)["cache"]
+    kv = memory_plan(shape_of(core).counts, kernel, ctx, BATCH, threads)["cache"]
     tensors = {name: (kind, n) for name, kind, _, _, n in core.tensors()}
     if "output.weight" in tensors:
         del tensors["token_embd.weight"]  # of which a token reads one row

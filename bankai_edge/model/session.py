@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bankai_edge import _engine, _patch
 from bankai_edge._facts import Err
+from bankai_edge.defaults import BATCH, CONTEXT
 from bankai_edge.errors import BankaiError, CoreError, UsageError
 from bankai_edge.model.overlays import check_each, decode_each
 from bankai_edge.model.sampling import Sampler
@@ -21,8 +22,6 @@ from bankai_edge.patch.refusals import patch_error
 
 Mode = Literal["overlay", "in-place"]
 StopReason = Literal["", "eos", "stop", "max_tokens", "context"]
-DEFAULT_CONTEXT = 2048
-BATCH = 64  # tokens per step of prefill: enough to reuse each expanded tile, small buffers
 
 
 class Session:
@@ -43,7 +42,7 @@ class Session:
         if mode == "in-place" and not model.writable:
             raise UsageError("in-place patching was asked of a read-only model")
         limit = model.shape.context
-        self.ctx = min(limit, DEFAULT_CONTEXT) if ctx is None else ctx
+        self.ctx = min(limit, CONTEXT) if ctx is None else ctx
         if not 1 <= self.ctx <= limit:
             raise UsageError(f"a context of {ctx} tokens", expected=f"1 to {limit} for this model")
         self.model = model

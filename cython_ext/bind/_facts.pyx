@@ -90,12 +90,12 @@ def kernel_bytes(str kernel not None, uint32_t rows, uint32_t cols, uint32_t pan
     return bk_layout_act_bytes(&layout, cols), bk_layout_packed_bytes(&layout, rows, cols)
 
 
-def memory_plan(shape not None, str kernel not None, uint32_t ctx, uint32_t batch=1,
+def memory_plan(counts not None, str kernel not None, uint32_t ctx, uint32_t batch=1,
                 uint32_t threads=1, uint32_t panel=0):
-    """Bytes by name of what a model of this shape takes on a kernel, which need not be here."""
+    """Bytes by name of what a model of these counts takes on a kernel, which need not be here."""
     cdef bk_plan plan
-    cdef bk_shape s = bk_shape(shape.layers, shape.hidden, shape.ffn, shape.heads, shape.kv_heads,
-                               shape.head_dim, shape.vocab)
+    cdef bk_shape s
+    (s.n_layers, s.hidden, s.ffn, s.n_heads, s.n_kv_heads, s.head_dim, s.vocab) = counts
     cdef bk_layout layout = _layout(kernel, panel)
     if bk_plan_of(&plan, &s, &layout, ctx, batch, threads):
         raise ValueError(f"no state of ctx {ctx}, batch {batch}")

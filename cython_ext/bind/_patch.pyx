@@ -209,6 +209,7 @@ cdef class Overlay:
     cdef bk_overlay _overlay
     cdef void *_memory
     cdef readonly size_t n_bytes
+    cdef readonly uint32_t n_rows, n_shadows
 
     def __cinit__(self, model, patches):
         cdef _Set files = _Set(patches)
@@ -227,6 +228,7 @@ cdef class Overlay:
                                    self.n_bytes)
         if err:
             raise CoreError(err)
+        self.n_rows, self.n_shadows = self._overlay.n_rows, self._overlay.n_shadows
 
     def __dealloc__(self):
         free(self._memory)
@@ -234,11 +236,3 @@ cdef class Overlay:
     def capsule(self):
         """The `bk_overlay *`; valid while this object lives."""
         return PyCapsule_New(&self._overlay, "bk_overlay", NULL)
-
-    @property
-    def n_rows(self):
-        return self._overlay.n_rows
-
-    @property
-    def n_shadows(self):
-        return self._overlay.n_shadows

@@ -42,8 +42,8 @@ static inline __attribute__((always_inline)) void bk_tile_pack(
         }
 }
 
-/* A product by panels, whose tables stay in a cache for all rows: `vectors` at a time, of each `blocks`
- * at a time. `panel` does one, y continuing from what it holds unless it begins at block 0. */
+/* A product by panels, whose tables stay in a cache for all rows: `vectors` at a time, of each
+ * `blocks` at a time. `panel` does one, y continuing from what it holds unless b0 is 0. */
 static inline __attribute__((always_inline)) void bk_tile_panels(
     const bk_mat *w, const uint8_t *act, size_t act_bytes, uint32_t n, float *y, size_t stride,
     uint32_t row0, uint32_t row1, uint32_t vectors, uint32_t blocks,

@@ -12,9 +12,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 try:
     from bankai_edge import _facts
@@ -80,15 +78,8 @@ def model_number(header: bytes, key: str) -> int:
     return int.from_bytes(header[at : at + 4], "little")
 
 
-def shape_of(header: bytes) -> SimpleNamespace:
-    """The counts that the core plans by."""
-    number = partial(model_number, header)
-    return SimpleNamespace(
-        layers=number("block_count"), hidden=number("embedding_length"),
-        ffn=number("feed_forward_length"), heads=number("attention.head_count"),
-        kv_heads=number("attention.head_count_kv"), head_dim=number("attention.key_length"),
-        vocab=0,
-    )  # fmt: skip
+COUNTS = ("block_count", "embedding_length", "feed_forward_length", "attention.head_count",
+          "attention.head_count_kv", "attention.key_length")  # fmt: skip
 
 
 def plan(elf: Path) -> list[tuple[str, int]]:
@@ -107,7 +98,8 @@ def plan(elf: Path) -> list[tuple[str, int]]:
     if header and _facts is not None:
         ctx, panel = (program.symbols[f"bk_build_{name}"][0] for name in ("ctx", "panel"))
         kernel = next(k for k in KERNELS if f"bk_kernel_{k}" in program.symbols)
-        planned = _facts.memory_plan(shape_of(header), kernel, ctx, panel=panel)
+        counts = (*(model_number(header, key) for key in COUNTS), 0)  # logits are told as a whole
+        planned = _facts.memory_plan(counts, kernel, ctx, panel=panel)
         cache, activations = planned["cache"], planned["state"] - planned["cache"]
         rows += [
             (f"  KV cache of {ctx} tokens", cache),

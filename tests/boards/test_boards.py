@@ -32,8 +32,6 @@ from bankai_edge.boards.device import recognise
 from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.recipes import RECIPES, recipe_of
-from bankai_edge.model import kernels
-from bankai_edge.model.session import BATCH
 from bankai_edge.model.synth import SHAPES as SYNTHETIC
 from bankai_edge.model.weights import open_core, shape_of
 from bankai_edge.shapes import NANO, SHAPES
@@ -208,7 +206,7 @@ def test_the_plan_is_the_engines_to_the_byte(
     kernel: str, size: tuple[int, int, int], nano_path: Path
 ) -> None:
     _, core = open_core(nano_path)
-    planned = memory_plan(NANO, kernel, *size)
+    planned = memory_plan(NANO.counts, kernel, *size)
     assert (planned["packed"], planned["state"]) == core.needs(kernel, *size)
 
 
@@ -232,11 +230,6 @@ def test_the_plan_for_cortex_m_is_that_of_its_kernel(tmp_path: Path) -> None:
         sizes = list(map(int, subprocess.check_output([str(program)]).split()))
         planned = [kernel_bytes(cpu.kernel, 1, n, cpu.lookup_columns)[0] for n in (128, 768)]
         assert sizes == planned, board
-
-
-def test_the_plan_is_for_the_defaults_of_the_model_room() -> None:
-    assert (fit.LINUX_BATCH, fit.MAX_THREADS) == (BATCH, kernels.MAX_DEFAULT_THREADS)
-    assert expect.SMALL_MODEL_BYTES == kernels.SMALL_MODEL_BYTES
 
 
 def test_a_file_has_the_shape_that_it_is_listed_with(nano_path: Path) -> None:
@@ -330,7 +323,7 @@ def test_expected_speed_is_the_smaller_bound_and_says_what_it_assumes() -> None:
     assert one is not None and four is not None
     assert one.compute == pytest.approx(2400e6 * board.cpu.ipc / one.instructions)
     assert four.compute == pytest.approx(4 * one.compute)
-    weights = memory_plan(shape, "neon-lut", 1)["packed"]
+    weights = memory_plan(shape.counts, "neon-lut", 1)["packed"]
     assert four.bytes_read == weights + 32 * shape.kv_bytes_per_token
     assert four.bandwidth == pytest.approx(11.59e9 / four.bytes_read)
     assert (one.bound, one.tokens_per_s) == ("compute", one.compute)

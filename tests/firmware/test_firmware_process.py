@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
-import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,12 @@ from bankai_edge.host.transports import FramedTransport
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import Patch, encode
 from bankai_edge.patch.bind import bind
-from support.agents import bankai, make_patch
+from support.agents import make_patch
 from support.commands import QUESTION, answer_of, smpmgr
 from support.faults import scattered
 from support.firmware.board import HostBoard, Terminal, Wire, client_of, host_program
 from support.firmware.noise import push_through_noise
-from support.pages import sessions
+from support.smpmgr_page import repeat
 
 
 @pytest.fixture(scope="module")
@@ -134,30 +132,12 @@ def test_power_cuts_amid_a_push_leave_the_old_state_or_the_new(
 
 def test_the_recorded_smpmgr_session(made: Any, model: Model, tmp_path: Path) -> None:
     """Every line of docs/smpmgr.md, as on an agent."""
-    pairs = sessions()["On a serial line"]
-    assert len(pairs) == 13
     board = made()
-    patch = make_patch(model, "arith", range(0, 200, 2))
-    (tmp_path / "arith.bkp").write_bytes(patch)
-    (tmp_path / "notes.txt").write_text("buy milk")
-    known = {"SIZE": str(len(patch)), "HASH": str(hashlib.sha256(patch).digest())}
-    for command, expected in pairs:
-        program, *words = shlex.split(command.replace("/dev/ttyUSB0", board.path))
-        if program == "bankai-edge":
-            done = bankai(*words)
-            said = done.stdout + done.stderr
-        else:
-            said = smpmgr(board, *words[2:], folder=tmp_path)
-        seen = "".join(said.split())
-        for key, value in known.items():
-            expected = expected.replace(key, value)
-        at = 0
-        for part in expected.split("…"):
-            wanted = "".join(part.split())
-            at = seen.find(wanted, at)
-            assert at >= 0, f"{command}: no {part!r} in\n{said}"
-            at += len(wanted)
-    assert (tmp_path / "back.bkp").read_bytes() == patch
+
+    def stock(words: Sequence[str]) -> str:
+        return smpmgr(board, *words[2:], folder=tmp_path)
+
+    assert repeat("On a serial line", model, tmp_path, stock, port=board.path) == 13
 
 
 # ---- starts ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from pathlib import Path
 import cross_cortex_m as cross
 import qemu_count
 
+from bankai_edge._facts import GROUP
 from bankai_edge.model import Model
 from bankai_edge.patch import Patch, encode
 from bankai_edge.patch.bind import bind
@@ -107,7 +108,7 @@ def count_kernel(programs: Programs, kernel: str) -> dict[str, float]:
     """Per 128 weights, with quantising and tables; vectors per element."""
     figures: dict[str, float] = {}
     for rows, cols in SHAPES:
-        blocks = rows * cols // 128
+        blocks = rows * cols // GROUP
         prepare = programs.cost(kernel, "quantise", rows, cols)
         whole = programs.cost(kernel, "gemv", rows, cols) + prepare
         figures[f"gemv {rows}x{cols}"] = round(whole / blocks, 2)

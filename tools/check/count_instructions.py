@@ -16,6 +16,8 @@ from pathlib import Path
 import cross_aarch64 as cross
 import qemu_count
 
+from bankai_edge._facts import GROUP
+
 TABLE = cross.ROOT / "boards/counts" / "instructions.json"
 CPU = "cortex-a76"  # has every instruction; counts do not depend on the CPU
 KERNELS = ("neon-lut", "neon-sdot", "neon-popcount", "scalar")
@@ -45,7 +47,7 @@ def count_kernel(counter: Kernels, kernel: str) -> dict[str, float]:
     """One kernel's figures; per 128 weights unless the name says otherwise."""
     figures: dict[str, float] = {}
     for rows, cols in SHAPES:
-        blocks = rows * cols // 128
+        blocks = rows * cols // GROUP
         prepare = counter.cost(kernel, "quantise", rows, cols)
         whole = counter.cost(kernel, "gemv", rows, cols) + prepare
         figures[f"gemv {rows}x{cols}"] = round(whole / blocks, 2)
@@ -54,7 +56,7 @@ def count_kernel(counter: Kernels, kernel: str) -> dict[str, float]:
     if kernel not in ("neon-popcount", "scalar"):  # which have no GEMM of their own
         whole = counter.cost(kernel, "gemm", rows, cols, BATCH)
         figures[f"gemm {rows}x{cols}, {BATCH} vectors: and per vector"] = round(
-            whole * 128 / (rows * cols * BATCH), 2
+            whole * GROUP / (rows * cols * BATCH), 2
         )
     return figures
 

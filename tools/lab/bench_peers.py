@@ -55,7 +55,7 @@ def bankai(path: Path, threads: int) -> tuple[Forward, int, dict[str, Any]]:
     """This engine's forward pass, its vocabulary, its kernel, and the read bandwidth just now."""
     from bankai_edge import _engine
     from bankai_edge.bench.bandwidth import read_bandwidth
-    from bankai_edge.bench.tokens import BATCH
+    from bankai_edge.defaults import BATCH
     from bankai_edge.model import Model
 
     roof = read_bandwidth(threads, path.stat().st_size, budget=0.5)

@@ -1,7 +1,7 @@
 /* bk_layout.c: the kernels' layouts by name. */
 #include "bk_layout.h"
 
-#define ROW(id, name, tile, tables, panel, own) {name, tile, tables, panel, own},
+#define ROW(id, name, needs, tile, tables, panel, own) {name, tile, tables, panel, own},
 static const bk_layout layouts[] = {BK_LAYOUTS(ROW)};
 
 const bk_layout *bk_layout_of(const char *kernel) {

@@ -1,7 +1,7 @@
-/* bk_layout.h: the bytes that each kernel takes beside the file's, told without its code.
+/* bk_layout.h: the table of kernels, and the bytes that each takes beside the file's.
  *
- * So a host plans for a CPU that it has not. A kernel proves its row where it is compiled
- * (BK_LAYOUT_IS); to add a kernel, add a row.
+ * Told without its code: so a host plans for a CPU that it has not. A kernel proves its row where
+ * it is compiled (BK_LAYOUT_IS); to add a kernel, add its file and a row.
  */
 #ifndef BK_LAYOUT_H
 #define BK_LAYOUT_H
@@ -9,23 +9,28 @@
 #include "bk_act.h"
 #include "bk_config.h"
 
-/* name; rows to which its own copy of a matrix is padded, 0: it reads the file's layout; bytes of
- * tables or planes that it adds to each 128 columns of an act; of at most so many columns, 0: of
- * all; bytes that it adds once */
-#define BK_LAYOUTS(row)                                                    \
-    row(AVX512_LUT, "avx512-lut", 128, 2048, 0, 0)                         \
-    row(AVX512_VNNI, "avx512-vnni", 128, 0, 0, 0)                          \
-    row(AVX512_POPCOUNT, "avx512-popcount", 128, 256, 0, 0)                \
-    row(AVX2_LUT, "avx2-lut", 64, 1024, 0, 0)                              \
-    row(AVX2_MADDUBS, "avx2-maddubs", 64, 0, 0, 0)                         \
-    row(NEON_LUT, "neon-lut", 32, 1026, 0, 0)                              \
-    row(NEON_SDOT, "neon-sdot", 16, 0, 0, 0)                               \
-    row(NEON_POPCOUNT, "neon-popcount", 16, 128, 0, 0)                     \
-    row(SCALAR, "scalar", 0, 0, 0, 0)                                      \
-    row(DSP, "dsp", 0, 8192, BK_LUT_PANEL, 64)                             \
-    row(MVE, "mve", 0, 8192, BK_LUT_PANEL, 64)
+/* bk_kernel_ID and its name; what a CPU needs for it (linux/bk_cpu.c); rows to which its own copy
+ * of a matrix is padded, 0: it reads the file's layout; bytes of tables or planes that it adds to
+ * each 128 columns of an act; of at most so many columns, 0: of all; bytes that it adds once. On
+ * Linux the first that the CPU can run is the one that it gets. */
+#define BK_LAYOUTS_X86(row)                                                \
+    row(avx512_lut, "avx512-lut", avx512, 128, 2048, 0, 0)                 \
+    row(avx512_vnni, "avx512-vnni", vnni, 128, 0, 0, 0)                    \
+    row(avx512_popcount, "avx512-popcount", bitalg, 128, 256, 0, 0)        \
+    row(avx2_lut, "avx2-lut", avx2, 64, 1024, 0, 0)                        \
+    row(avx2_maddubs, "avx2-maddubs", avx2, 64, 0, 0, 0)
+#define BK_LAYOUTS_ARM(row)                                                \
+    row(neon_lut, "neon-lut", nothing, 32, 1026, 0, 0)                     \
+    row(neon_sdot, "neon-sdot", dot_product, 16, 0, 0, 0)                  \
+    row(neon_popcount, "neon-popcount", nothing, 16, 128, 0, 0)
+#define BK_LAYOUTS_CORTEX_M(row)                                           \
+    row(dsp, "dsp", nothing, 0, 8192, BK_LUT_PANEL, 64)                    \
+    row(mve, "mve", nothing, 0, 8192, BK_LUT_PANEL, 64)
+#define BK_LAYOUTS_ANY(row) row(scalar, "scalar", nothing, 0, 0, 0, 0)
+#define BK_LAYOUTS(row) \
+    BK_LAYOUTS_X86(row) BK_LAYOUTS_ARM(row) BK_LAYOUTS_CORTEX_M(row) BK_LAYOUTS_ANY(row)
 
-#define BK_LAYOUT_NUMBERS(id, name, tile, tables, panel, own) \
+#define BK_LAYOUT_NUMBERS(id, name, needs, tile, tables, panel, own) \
     BK_TILE_OF_##id = tile, BK_TABLES_OF_##id = tables, BK_OWN_OF_##id = own,
 enum { BK_LAYOUTS(BK_LAYOUT_NUMBERS) };
 #undef BK_LAYOUT_NUMBERS

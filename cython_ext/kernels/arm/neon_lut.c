@@ -23,7 +23,7 @@ enum {
 
 /* ---- quantised vectors: the common part, the tables, then -sum |q| of each block ------------ */
 
-BK_LAYOUT_IS(NEON_LUT, TILE, TABLES + 2);
+BK_LAYOUT_IS(neon_lut, TILE, TABLES + 2);
 
 static size_t act_bytes(uint32_t cols) {
     size_t n = bk_act_plain_bytes(cols) + (size_t)(cols / BK_Q1_COLS) * (TABLES + 2);

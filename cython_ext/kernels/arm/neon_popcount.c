@@ -21,7 +21,7 @@ enum {
 
 /* ---- quantised vectors: the common part, then the planes [cols / 128][8][16] --------------- */
 
-BK_LAYOUT_IS(NEON_POPCOUNT, TILE, PLANES_BYTES);
+BK_LAYOUT_IS(neon_popcount, TILE, PLANES_BYTES);
 
 static size_t act_bytes(uint32_t cols) {
     return bk_act_plain_bytes(cols) + (size_t)(cols / BK_Q1_COLS) * PLANES_BYTES;

@@ -75,7 +75,7 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
 
 /* ---- GEMM: one block of a tile is expanded to +-1 bytes and meets every vector ------------- */
 
-BK_LAYOUT_IS(NEON_SDOT, TILE, 0);
+BK_LAYOUT_IS(neon_sdot, TILE, 0);
 
 enum { MOST = 4 }; /* vectors at once: 4 x 4 sums of four rows fill 16 registers */
 

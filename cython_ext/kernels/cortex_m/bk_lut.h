@@ -34,9 +34,9 @@ static inline float bk_fpu_from_f16(uint16_t h) {
     return x;
 }
 
-BK_LAYOUT_IS(DSP, 0, BK_LUT_BLOCK * sizeof(int16_t));
-BK_LAYOUT_IS(MVE, 0, BK_LUT_BLOCK * sizeof(int16_t));
-_Static_assert(BK_OWN_OF_DSP == sizeof(bk_lut) && BK_OWN_OF_MVE == sizeof(bk_lut), "bk_layout.h");
+BK_LAYOUT_IS(dsp, 0, BK_LUT_BLOCK * sizeof(int16_t));
+BK_LAYOUT_IS(mve, 0, BK_LUT_BLOCK * sizeof(int16_t));
+_Static_assert(BK_OWN_OF_dsp == sizeof(bk_lut) && BK_OWN_OF_mve == sizeof(bk_lut), "bk_layout.h");
 
 static inline size_t bk_lut_act_bytes(uint32_t cols) {
     uint32_t panel = cols < BK_LUT_PANEL ? cols : BK_LUT_PANEL;

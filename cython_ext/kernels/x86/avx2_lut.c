@@ -14,7 +14,7 @@ enum {
     GEMM_VECTORS = 16,                  /* 8 KB of tables each, in L2 for all tiles */
 };
 
-BK_LAYOUT_IS(AVX2_LUT, BK_AVX2_ROWS, BLOCK);
+BK_LAYOUT_IS(avx2_lut, BK_AVX2_ROWS, BLOCK);
 
 static size_t act_bytes(uint32_t cols) {
     return bk_act_plain_bytes(cols) + (size_t)cols / BK_Q1_COLS * BLOCK;

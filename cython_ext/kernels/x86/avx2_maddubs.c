@@ -181,4 +181,4 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
 BK_KERNEL(bk_kernel_avx2_maddubs, "avx2-maddubs", "dot-product", bk_act_plain_bytes,
           bk_avx2_quantise, gemv, gemm, BK_AVX2_SHARED);
 
-BK_LAYOUT_IS(AVX2_MADDUBS, BK_AVX2_ROWS, 0);
+BK_LAYOUT_IS(avx2_maddubs, BK_AVX2_ROWS, 0);

@@ -14,7 +14,7 @@ enum {
     GEMM_VECTORS = 32,         /* 8 KB of tables each, in L2 for all tiles */
 };
 
-BK_LAYOUT_IS(AVX512_LUT, BK_AVX512_ROWS, BLOCK * sizeof(int16_t));
+BK_LAYOUT_IS(avx512_lut, BK_AVX512_ROWS, BLOCK * sizeof(int16_t));
 
 static size_t act_bytes(uint32_t cols) {
     return bk_act_plain_bytes(cols) + (size_t)cols / BK_Q1_COLS * BLOCK * sizeof(int16_t);

@@ -13,7 +13,7 @@ enum {
     TOGETHER = 2,                     /* registers that share each plane's load */
 };
 
-BK_LAYOUT_IS(AVX512_POPCOUNT, BK_AVX512_ROWS, BLOCK * sizeof(uint32_t));
+BK_LAYOUT_IS(avx512_popcount, BK_AVX512_ROWS, BLOCK * sizeof(uint32_t));
 
 static size_t act_bytes(uint32_t cols) {
     return bk_act_plain_bytes(cols) + (size_t)cols / BK_Q1_COLS * BLOCK * sizeof(uint32_t);

@@ -210,4 +210,4 @@ static void gemm(const bk_mat *w, const void *act, uint32_t n, float *y, size_t 
 BK_KERNEL(bk_kernel_avx512_vnni, "avx512-vnni", "dot-product", bk_act_plain_bytes,
           bk_avx512_quantise, gemv, gemm, BK_AVX512_SHARED);
 
-BK_LAYOUT_IS(AVX512_VNNI, BK_AVX512_ROWS, 0);
+BK_LAYOUT_IS(avx512_vnni, BK_AVX512_ROWS, 0);
