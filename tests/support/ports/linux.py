@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from bankai_edge.agent.device import AgentDevice
+from bankai_edge.agent.pty_line import PtyCable
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
 from support.agents import Agent
-from support.cable import PtyCable
 from support.ports import Ability, Mode, Port, Running, Setting
 from support.ports.line import LineDevice
 
