@@ -36,7 +36,7 @@ def test_answers_are_the_host_s(port: Port, device: Direct, model: Model) -> Non
     """Whatever is asked, up to the context's end; and what cannot be asked is refused."""
     session = Session(model, ctx=port.ctx)
     for prompt in PROMPTS:
-        for most in (1, 5, 1000):
+        for most in (1, 1000):
             fits = len(model.tokenizer.encode(prompt)) < port.ctx
             try:
                 device.generate(prompt, most)
