@@ -41,37 +41,44 @@ enum {
     BK_SMP_MAX_TOKENS = 64  /* of a generate that names no number */
 };
 
-/* The errors of group 0x424B: name, number, sentence. On the wire: numbers are only ever appended. */
+/* The errors of group 0x424B: name, number, nearest relatives in group 8, for stock clients, and in
+ * v1 (bk_smp_text.c names those), sentence. On the wire: numbers are only ever appended. */
+/* clang-format off */
 #define BK_RCS(row) \
-    row(BK_RC_INTERNAL, 1, "the device failed inside; its log says why") \
-    row(BK_RC_NO_SUCH_PATCH, 2, "no patch of that name is stored") \
-    row(BK_RC_WRONG_MODEL, 3, "the patch was made for another model") \
-    row(BK_RC_UNBOUND, 4, "the patch names no model") \
-    row(BK_RC_BAD_CRC, 5, "the weights to be flipped are not those the patch was made for") \
-    row(BK_RC_MALFORMED, 6, "the file is not a patch, or is damaged") \
-    row(BK_RC_VERSION, 7, "the patch has a format version that the device does not read") \
-    row(BK_RC_RANGE, 8, "the patch names a layer, projection, row or bit that the model lacks") \
-    row(BK_RC_BAD_NAME, 9, "a name must match [a-z0-9][a-z0-9._-]{0,31}") \
-    row(BK_RC_TOO_LARGE, 10, "the file exceeds what the device takes") \
-    row(BK_RC_NO_SPACE, 11, "the store is full") \
-    row(BK_RC_BUSY, 12, "the device is busy with another upload or prompt") \
-    row(BK_RC_NOT_SUPPORTED, 13, "the device cannot do that") \
-    row(BK_RC_CONTEXT, 14, "the prompt is longer than the context") \
-    row(BK_RC_IO, 15, "reading or writing the store failed") \
-    row(BK_RC_SIGNATURE, 16, "a signature is absent, wrong or not trusted") \
-    row(BK_RC_CANARY, 17, "the patch failed its own probes") \
-    row(BK_RC_TIMEOUT, 18, "the operation took too long") \
-    row(BK_RC_BAD_ARGUMENT, 19, "an argument is missing or makes no sense") \
-    row(BK_RC_BAD_OFFSET, 20, "an offset lies beyond the end of the file") \
-    row(BK_RC_BAD_HASH, 21, "the bytes received do not have the hash announced") \
-    row(BK_RC_HASH_TYPE, 22, "the device does not know that hash") \
-    row(BK_RC_LIMIT, 23, "more patches than the device can hold active") \
-    row(BK_RC_ACTIVE, 24, "the patch is active: deactivate it first") \
-    row(BK_RC_NO_PREVIOUS, 25, "there is no previous set to return to") \
-    row(BK_RC_READ_ONLY, 26, "the store is read-only") \
-    row(BK_RC_DOWNGRADE, 27, "the device has had a newer patch of that name")
+    row(BK_RC_INTERNAL, 1, FS_UNKNOWN, UNKNOWN, "the device failed inside; its log says why") \
+    row(BK_RC_NO_SUCH_PATCH, 2, FS_NOT_FOUND, NOENT, "no patch of that name is stored") \
+    row(BK_RC_WRONG_MODEL, 3, FS_WRITE, INVALID, "the patch was made for another model") \
+    row(BK_RC_UNBOUND, 4, FS_WRITE, INVALID, "the patch names no model") \
+    row(BK_RC_BAD_CRC, 5, FS_WRITE, CORRUPT, \
+        "the weights to be flipped are not those the patch was made for") \
+    row(BK_RC_MALFORMED, 6, FS_WRITE, CORRUPT, "the file is not a patch, or is damaged") \
+    row(BK_RC_VERSION, 7, FS_WRITE, NOTSUP, \
+        "the patch has a format version that the device does not read") \
+    row(BK_RC_RANGE, 8, FS_WRITE, INVALID, \
+        "the patch names a layer, projection, row or bit that the model lacks") \
+    row(BK_RC_BAD_NAME, 9, FS_NAME, INVALID, "a name must match [a-z0-9][a-z0-9._-]{0,31}") \
+    row(BK_RC_TOO_LARGE, 10, FS_WRITE, NOMEM, "the file exceeds what the device takes") \
+    row(BK_RC_NO_SPACE, 11, FS_WRITE, NOMEM, "the store is full") \
+    row(BK_RC_BUSY, 12, FS_WRITE, BUSY, "the device is busy with another upload or prompt") \
+    row(BK_RC_NOT_SUPPORTED, 13, FS_UNKNOWN, NOTSUP, "the device cannot do that") \
+    row(BK_RC_CONTEXT, 14, FS_UNKNOWN, NOMEM, "the prompt is longer than the context") \
+    row(BK_RC_IO, 15, FS_UNKNOWN, UNKNOWN, "reading or writing the store failed") \
+    row(BK_RC_SIGNATURE, 16, FS_WRITE, ACCESS, "a signature is absent, wrong or not trusted") \
+    row(BK_RC_CANARY, 17, FS_WRITE, STATE, "the patch failed its own probes") \
+    row(BK_RC_TIMEOUT, 18, FS_UNKNOWN, TIMED_OUT, "the operation took too long") \
+    row(BK_RC_BAD_ARGUMENT, 19, FS_UNKNOWN, INVALID, "an argument is missing or makes no sense") \
+    row(BK_RC_BAD_OFFSET, 20, FS_OFFSET, INVALID, "an offset lies beyond the end of the file") \
+    row(BK_RC_BAD_HASH, 21, FS_WRITE, CORRUPT, \
+        "the bytes received do not have the hash announced") \
+    row(BK_RC_HASH_TYPE, 22, FS_HASH, NOTSUP, "the device does not know that hash") \
+    row(BK_RC_LIMIT, 23, FS_WRITE, NOMEM, "more patches than the device can hold active") \
+    row(BK_RC_ACTIVE, 24, FS_WRITE, STATE, "the patch is active: deactivate it first") \
+    row(BK_RC_NO_PREVIOUS, 25, FS_UNKNOWN, STATE, "there is no previous set to return to") \
+    row(BK_RC_READ_ONLY, 26, FS_READ_ONLY, ACCESS, "the store is read-only") \
+    row(BK_RC_DOWNGRADE, 27, FS_WRITE, ACCESS, "the device has had a newer patch of that name")
+/* clang-format on */
 
-#define BK_RC_NUMBER(name, number, text) name = number,
+#define BK_RC_NUMBER(name, number, fs, smp, text) name = number,
 typedef enum { BK_RC_OK = 0, BK_RCS(BK_RC_NUMBER) BK_RC_COUNT } bk_rc;
 #undef BK_RC_NUMBER
 

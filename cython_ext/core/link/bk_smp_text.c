@@ -5,8 +5,8 @@
 static const char unknown[] = "an error that this version does not know";
 
 /* One text after the other: pointers to each would take a small chip's flash. */
-#define NAME(name, number, text) #name "\0"
-#define TEXT(name, number, text) text "\0"
+#define NAME(name, number, fs, smp, text) #name "\0"
+#define TEXT(name, number, fs, smp, text) text "\0"
 static const char own_names[] = "BK_RC_OK\0" BK_RCS(NAME);
 static const char own_texts[] = "done\0" BK_RCS(TEXT);
 
@@ -100,38 +100,9 @@ enum { FS_UNKNOWN = 1, FS_NAME = 2, FS_NOT_FOUND = 3, FS_READ = 7, FS_DELETE = 9
 enum { UNKNOWN = 1, NOMEM = 2, INVALID = 3, TIMED_OUT = 4, NOENT = 5, STATE = 6, NOTSUP = 8,
        CORRUPT = 9, BUSY = 10, ACCESS = 11 };
 
-/* Our errors' nearest relatives: in group 8, for stock clients, and in v1. Not beside the sentences,
- * so that a device which only answers has none of those. */
-static const uint8_t relatives[BK_RC_COUNT][2] = {
-    [BK_RC_OK] = {0, 0},
-    [BK_RC_INTERNAL] = {FS_UNKNOWN, UNKNOWN},
-    [BK_RC_NO_SUCH_PATCH] = {FS_NOT_FOUND, NOENT},
-    [BK_RC_WRONG_MODEL] = {FS_WRITE, INVALID},
-    [BK_RC_UNBOUND] = {FS_WRITE, INVALID},
-    [BK_RC_BAD_CRC] = {FS_WRITE, CORRUPT},
-    [BK_RC_MALFORMED] = {FS_WRITE, CORRUPT},
-    [BK_RC_VERSION] = {FS_WRITE, NOTSUP},
-    [BK_RC_RANGE] = {FS_WRITE, INVALID},
-    [BK_RC_BAD_NAME] = {FS_NAME, INVALID},
-    [BK_RC_TOO_LARGE] = {FS_WRITE, NOMEM},
-    [BK_RC_NO_SPACE] = {FS_WRITE, NOMEM},
-    [BK_RC_BUSY] = {FS_WRITE, BUSY},
-    [BK_RC_NOT_SUPPORTED] = {FS_UNKNOWN, NOTSUP},
-    [BK_RC_CONTEXT] = {FS_UNKNOWN, NOMEM},
-    [BK_RC_IO] = {FS_UNKNOWN, UNKNOWN},
-    [BK_RC_SIGNATURE] = {FS_WRITE, ACCESS},
-    [BK_RC_CANARY] = {FS_WRITE, STATE},
-    [BK_RC_TIMEOUT] = {FS_UNKNOWN, TIMED_OUT},
-    [BK_RC_BAD_ARGUMENT] = {FS_UNKNOWN, INVALID},
-    [BK_RC_BAD_OFFSET] = {FS_OFFSET, INVALID},
-    [BK_RC_BAD_HASH] = {FS_WRITE, CORRUPT},
-    [BK_RC_HASH_TYPE] = {FS_HASH, NOTSUP},
-    [BK_RC_LIMIT] = {FS_WRITE, NOMEM},
-    [BK_RC_ACTIVE] = {FS_WRITE, STATE},
-    [BK_RC_NO_PREVIOUS] = {FS_UNKNOWN, STATE},
-    [BK_RC_READ_ONLY] = {FS_READ_ONLY, ACCESS},
-    [BK_RC_DOWNGRADE] = {FS_WRITE, ACCESS},
-};
+/* A table beside the sentences', so that a device which only answers has none of those. */
+#define RELATIVES(name, number, fs, smp, text) {fs, smp},
+static const uint8_t relatives[BK_RC_COUNT][2] = {{0, 0}, BK_RCS(RELATIVES)};
 
 int bk_rc_as_fs(int rc) {
     return rc >= 0 && rc < BK_RC_COUNT ? relatives[rc][0] : FS_UNKNOWN;
