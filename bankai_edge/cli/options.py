@@ -14,6 +14,7 @@ import click
 
 from bankai_edge.cli.output import F, json_option, print_json, say
 from bankai_edge.errors import BankaiError, NoDeviceError, UsageError
+from bankai_edge.host.address import forms
 from bankai_edge.host.client import DEFAULT_TIMEOUT_S, TRIES, Client
 from bankai_edge.host.discover import connect, discover
 from bankai_edge.host.fleet import members
@@ -21,8 +22,7 @@ from bankai_edge.host.fleet import members
 ALL = "all"
 AT_ONCE = 16
 DEVICE_HELP = (
-    "Where the device is: /dev/ttyUSB0, serial:PATH[@BAUD], serial:usb:SERIAL, udp://HOST[:PORT], "
-    "tcp://HOST[:PORT], unix:PATH, ssh://[USER@]HOST, @NAME of the fleet file. "
+    f"Where the device is: {forms()}, or @NAME of the fleet file. "
     "Default: BANKAI_DEVICE, else the one that answers."
 )
 MANY_HELP = " May repeat; @tag:TAG and @all name several, all is every one that answers."
