@@ -140,8 +140,8 @@ def test_a_wrong_file_is_refused_by_the_key(tmp_path: Path, old: str, new: str, 
 
 
 def test_every_board_that_was_promised_is_there() -> None:
-    assert {board.id for board in WHOLE} == {*LINUX, *CHIPS}
-    assert {board.id for board in WHOLE if board.kind == "linux"} == set(LINUX)
+    assert {board.id for board in WHOLE if board.kind == "linux"} >= set(LINUX)
+    assert {board.id for board in WHOLE if board.kind == "microcontroller"} >= set(CHIPS)
 
 
 @pytest.mark.parametrize("board", WHOLE, ids=lambda board: board.id)
