@@ -33,7 +33,6 @@ SITE = WORK / "site"
 TRIPLE = "aarch64-linux-gnu"
 SUFFIX = ".abi3.so"
 GLIBC = 28  # minor version: Debian 10 and everything newer
-KERNELS = ("neon-lut", "neon-sdot", "neon-popcount", "scalar")
 ONE_CPU_TESTS = (
     "core/test_forward",
     "patch/test_patch_model",
@@ -218,7 +217,7 @@ def test_wheel() -> bool:
     pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "slow_host"]
     good = True
     for cpu, (board, has_dot_product) in cross.CPUS.items():
-        for kernel in KERNELS:
+        for kernel in cross.KERNELS:
             refused = kernel == "neon-sdot" and not has_dot_product
             print(f"{cpu} ({board}), {kernel}", "must be refused" if refused else "", flush=True)
             if refused:

@@ -20,7 +20,6 @@ from bankai_edge._facts import GROUP
 
 TABLE = cross.ROOT / "boards/counts" / "instructions.json"
 CPU = "cortex-a76"  # has every instruction; counts do not depend on the CPU
-KERNELS = ("neon-lut", "neon-sdot", "neon-popcount", "scalar")
 SHAPES = ((2048, 2048), (6144, 2048), (2048, 6144))  # rows, columns: o, gate or up, down of 1.7B
 BATCH = 32  # vectors of the GEMM
 
@@ -76,8 +75,8 @@ def count() -> dict[str, object]:
             "what": "instructions per 128 weights (vectors: per element)",
             "compiler": qemu_count.compiler(cross.GCC),
         }
-        table.update({kernel: count_kernel(counter, kernel) for kernel in KERNELS})
-        table["neon vectors"] = count_vectors(counter, KERNELS[0])
+        table.update({kernel: count_kernel(counter, kernel) for kernel in cross.KERNELS})
+        table["neon vectors"] = count_vectors(counter, cross.KERNELS[0])
         table["scalar vectors"] = count_vectors(counter, "scalar")
         return table
 

@@ -24,6 +24,7 @@ CPUS = {  # CPU: the board that has it, whether it has the dot product instructi
     "cortex-a72": ("Raspberry Pi 4", False),
     "cortex-a76": ("Raspberry Pi 5", True),
 }
+KERNELS = ("neon-lut", "neon-sdot", "neon-popcount", "scalar")  # of bk_layout.h
 FLAGS = [core.DIALECT, *core.FLOAT_FLAGS, "-O3", *core.include(), f"-I{core.LINUX}"]
 STRICT = [*core.FLAGS, *core.WARNINGS, "-Werror"]
 
