@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bankai_edge import _engine
+from bankai_edge._facts import Err
 from bankai_edge.errors import BankaiError, CoreError, IncompatibleError
 from bankai_edge.model import Model
 from bankai_edge.shipped import NANO
@@ -36,40 +37,40 @@ def record(name: bytes) -> int:
     return BYTES.index(key) + len(key)
 
 
-HOSTILE: dict[str, tuple[bytes, int]] = {
-    "empty": (b"", -2),
-    "magic": (b"GGML" + BYTES[4:], -2),
-    "version": (put(4, "<I", 2), -3),
-    "big-endian version": (put(4, ">I", 3), -3),
-    "tensor count": (put(8, "<Q", 2**63)[: HEADER + 40], -1),
-    "kv count": (put(16, "<Q", 2**63), -1),
-    "key length": (put(24, "<Q", 2**64 - 1), -1),
-    "key too long": (put(24, "<Q", 70000), -4),
-    "value type": (put(at(b"general.architecture"), "<I", 99), -4),
-    "string length": (put(at(b"general.architecture", 4), "<Q", 2**62), -1),
-    "array count": (put(at(b"tokenizer.ggml.tokens", 8), "<Q", 2**61), -1),
-    "nested array": (put(at(b"tokenizer.ggml.tokens", 4), "<I", 9), -4),
-    "tensor name length": (put(record(b"output_norm.weight") - 26, "<Q", 65), -4),
-    "no dimensions": (put(record(b"output_norm.weight"), "<I", 0), -4),
-    "five dimensions": (put(record(b"output_norm.weight"), "<I", 5), -4),
-    "zero dimension": (put(record(b"output_norm.weight") + 4, "<Q", 0), -7),
-    "huge dimension": (put(record(b"output_norm.weight") + 4, "<Q", 2**62), -7),
-    "columns not blocks": (put(record(b"token_embd.weight") + 4, "<Q", 255), -7),
-    "tensor type": (put(record(b"token_embd.weight") + 20, "<I", 40), -5),
-    "another fork's type": (put(record(b"token_embd.weight") + 20, "<I", 142), -5),
-    "offset beyond": (put(record(b"token_embd.weight") + 24, "<Q", 2**40), -1),
-    "offset unaligned": (put(record(b"token_embd.weight") + 24, "<Q", 1), -4),
-    "wrong rows": (put(record(b"blk.0.ffn_up.weight") + 12, "<Q", 512), -7),
-    "another architecture": (BYTES.replace(b"\0qwen3", b"\0llama", 1), -8),
-    "missing tensor": (BYTES.replace(b"blk.3.attn_v.weight", b"blk.3.attn_x.weight"), -6),
-    "missing key": (BYTES.replace(b"qwen3.block_count", b"qwen3.block_kount"), -6),
-    "no layers": (put(at(b"qwen3.block_count", 4), "<I", 0), -7),
-    "too many layers": (put(at(b"qwen3.block_count", 4), "<I", 65), -9),
-    "a layer too many": (put(at(b"qwen3.block_count", 4), "<I", 7), -6),
-    "heads": (put(at(b"qwen3.attention.head_count", 4), "<I", 7), -7),
-    "no heads": (put(at(b"qwen3.attention.head_count", 4), "<I", 0), -7),
-    "kv heads": (put(at(b"qwen3.attention.head_count_kv", 4), "<I", 3), -7),
-    "rope base": (put(at(b"qwen3.rope.freq_base", 4), "<f", float("nan")), -4),
+HOSTILE: dict[str, tuple[bytes, Err]] = {
+    "empty": (b"", Err.MAGIC),
+    "magic": (b"GGML" + BYTES[4:], Err.MAGIC),
+    "version": (put(4, "<I", 2), Err.VERSION),
+    "big-endian version": (put(4, ">I", 3), Err.VERSION),
+    "tensor count": (put(8, "<Q", 2**63)[: HEADER + 40], Err.TRUNCATED),
+    "kv count": (put(16, "<Q", 2**63), Err.TRUNCATED),
+    "key length": (put(24, "<Q", 2**64 - 1), Err.TRUNCATED),
+    "key too long": (put(24, "<Q", 70000), Err.MALFORMED),
+    "value type": (put(at(b"general.architecture"), "<I", 99), Err.MALFORMED),
+    "string length": (put(at(b"general.architecture", 4), "<Q", 2**62), Err.TRUNCATED),
+    "array count": (put(at(b"tokenizer.ggml.tokens", 8), "<Q", 2**61), Err.TRUNCATED),
+    "nested array": (put(at(b"tokenizer.ggml.tokens", 4), "<I", 9), Err.MALFORMED),
+    "tensor name length": (put(record(b"output_norm.weight") - 26, "<Q", 65), Err.MALFORMED),
+    "no dimensions": (put(record(b"output_norm.weight"), "<I", 0), Err.MALFORMED),
+    "five dimensions": (put(record(b"output_norm.weight"), "<I", 5), Err.MALFORMED),
+    "zero dimension": (put(record(b"output_norm.weight") + 4, "<Q", 0), Err.SHAPE),
+    "huge dimension": (put(record(b"output_norm.weight") + 4, "<Q", 2**62), Err.SHAPE),
+    "columns not blocks": (put(record(b"token_embd.weight") + 4, "<Q", 255), Err.SHAPE),
+    "tensor type": (put(record(b"token_embd.weight") + 20, "<I", 40), Err.TENSOR_TYPE),
+    "another fork's type": (put(record(b"token_embd.weight") + 20, "<I", 142), Err.TENSOR_TYPE),
+    "offset beyond": (put(record(b"token_embd.weight") + 24, "<Q", 2**40), Err.TRUNCATED),
+    "offset unaligned": (put(record(b"token_embd.weight") + 24, "<Q", 1), Err.MALFORMED),
+    "wrong rows": (put(record(b"blk.0.ffn_up.weight") + 12, "<Q", 512), Err.SHAPE),
+    "another architecture": (BYTES.replace(b"\0qwen3", b"\0llama", 1), Err.ARCH),
+    "missing tensor": (BYTES.replace(b"blk.3.attn_v.weight", b"blk.3.attn_x.weight"), Err.MISSING),
+    "missing key": (BYTES.replace(b"qwen3.block_count", b"qwen3.block_kount"), Err.MISSING),
+    "no layers": (put(at(b"qwen3.block_count", 4), "<I", 0), Err.SHAPE),
+    "too many layers": (put(at(b"qwen3.block_count", 4), "<I", 65), Err.LIMIT),
+    "a layer too many": (put(at(b"qwen3.block_count", 4), "<I", 7), Err.MISSING),
+    "heads": (put(at(b"qwen3.attention.head_count", 4), "<I", 7), Err.SHAPE),
+    "no heads": (put(at(b"qwen3.attention.head_count", 4), "<I", 0), Err.SHAPE),
+    "kv heads": (put(at(b"qwen3.attention.head_count_kv", 4), "<I", 3), Err.SHAPE),
+    "rope base": (put(at(b"qwen3.rope.freq_base", 4), "<f", float("nan")), Err.MALFORMED),
 }  # fmt: skip
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from bankai_edge import _engine, _patch
+from bankai_edge._facts import GROUP, GROUP_BYTES, Err
 from bankai_edge.errors import CoreError, IncompatibleError
 from bankai_edge.patch import Patch, encode
 from bankai_edge.patch.bind import bind
 from bankai_edge.patch.refusals import patch_error, short_id
-from support.weights import BLOCK_BYTES, TOKENS, Weights
+from support.weights import TOKENS, Weights
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_overlay_is_small(weights: Weights) -> None:
     assert bits.n_rows == bits.n_shadows <= 40
     index = 4 * (len(weights.matrices) + 1)
     assert rows.n_bytes == index + 40 * 8
-    widest = max(cols for _, cols, _ in weights.matrices.values()) // 128 * BLOCK_BYTES
+    widest = max(cols for _, cols, _ in weights.matrices.values()) // GROUP * GROUP_BYTES
     assert bits.n_bytes <= index + bits.n_rows * (8 + widest)
 
 
@@ -94,7 +95,7 @@ def test_bind_sums_the_rows(weights: Weights, pristine: bytes) -> None:
     data = b""
     for layer, projection, row in touched:
         _, cols, offset = weights.matrices[layer, projection]
-        n_bytes = cols // 128 * BLOCK_BYTES
+        n_bytes = cols // GROUP * GROUP_BYTES
         data += pristine[offset + row * n_bytes : offset + (row + 1) * n_bytes]
     assert patch.crc == crc32c(data)
     assert patch.model_id == weights.id
@@ -135,7 +136,7 @@ def test_other_rows_are_refused(weights: Weights) -> None:
     patch = weights.random_patch(8, bits=3)
     layer, projection, row, _ = patch.bits[1]
     n_rows, cols, offset = weights.matrices[layer, projection]
-    n_bytes = cols // 128 * BLOCK_BYTES
+    n_bytes = cols // GROUP * GROUP_BYTES
     weights.buffer[offset + row * n_bytes + n_bytes - 1] ^= 0x80
     assert "CRC" in str(refusal(weights, patch))
     weights.buffer[offset + row * n_bytes + n_bytes - 1] ^= 0x80
@@ -193,7 +194,7 @@ def test_read_only_weights_stay_so(pristine: bytes) -> None:
     patch = encode(weights.random_patch(11, rows=1))
     with pytest.raises(CoreError) as caught:
         _patch.xor_in_place(_engine.Model(pristine), patch)
-    assert caught.value.code == -45
+    assert caught.value.code == Err.READ_ONLY
 
 
 def test_overlay_keeps_its_model_alive(pristine: bytes) -> None:

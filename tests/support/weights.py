@@ -11,12 +11,11 @@ from functools import cached_property
 import numpy as np
 
 from bankai_edge import _engine, _patch
+from bankai_edge._facts import TENSORS
 from bankai_edge.patch import Patch, encode
 from bankai_edge.patch.bind import bind
 
-TENSORS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 TOKENS = np.array([1, 5, 42, 7, 99], np.int32)
-Q1_0, BLOCK_BYTES = 41, 18
 
 
 @dataclass
