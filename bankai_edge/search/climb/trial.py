@@ -130,7 +130,7 @@ class Trial:
         )
 
     def value(self, verdict: Verdict) -> tuple[float, float]:
-        """Does the gate let it through? Net share fixed, less the controls' weighted net loss."""
+        """Whether it may be promoted; net share fixed, less the controls' weighted net loss."""
         t, c = verdict.target, verdict.control
         harm = self.objective.control_weight * max(0, c.broken - c.fixed) / max(c.n, 1)
         return float(not promotion.refusals(verdict)), (t.fixed - t.broken) / t.n - harm
