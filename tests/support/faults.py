@@ -123,7 +123,7 @@ class Board:
 
     def stored(self, name: str) -> bytes | None:
         """A stored patch's bytes."""
-        return self.store.read(name) if name in self.store else None
+        return self.store.read(name) if self.store.find(name) else None
 
     @property
     def active(self) -> list[str]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from support.disks import CountedDisk
 
@@ -77,6 +78,32 @@ class CutDisk(CountedDisk):
         super().step()
 
 
+Name = TypeVar("Name")
+Node = TypeVar("Node")
+
+
+def surviving(
+    durable: Mapping[Name, Node],
+    changed: Iterable[tuple[Name, Node | None]],
+    fate: Fate,
+    rng: random.Random,
+) -> dict[Name, Node]:
+    """The entries of a directory after a cut: the durable ones, and what fate leaves of changes."""
+    kept = dict(durable)
+    stopped: set[Name] = set()
+    for name, node in changed:
+        # One entry's changes happen in their order; different entries' in any.
+        if name in stopped or fate == "lost":
+            continue
+        if fate == "random" and rng.random() < 0.5:
+            stopped.add(name)
+        elif node is None:
+            kept.pop(name, None)
+        else:
+            kept[name] = node
+    return kept
+
+
 class SimDisk(CutDisk):
     """After a cut, `restart` makes the directory what the medium holds."""
 
@@ -91,18 +118,7 @@ class SimDisk(CutDisk):
 
     def restart(self, names: Fate, data: Fate, rng: random.Random) -> None:
         """Power is back: what is left is what the fates of entries and bytes make of it."""
-        kept = dict(self._durable)
-        stopped: set[Path] = set()
-        for path, file in self._entries:
-            # One entry's changes happen in their order; different entries' in any.
-            if path in stopped or names == "lost":
-                continue
-            if names == "random" and rng.random() < 0.5:
-                stopped.add(path)
-            elif file is None:
-                kept.pop(path, None)
-            else:
-                kept[path] = file
+        kept = surviving(self._durable, self._entries, names, rng)
         content = {path: file.survive(data, rng) for path, file in kept.items()}
         for path in self._names:
             path.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.sim_disk import CutDisk, Fate
+from support.sim_disk import CutDisk, Fate, surviving
 
 PIECE = 512  # bytes that a torn write leaves written, or as zeros
 HALVES = 2
@@ -64,17 +64,7 @@ class Directory:
         self.durable, self.pending = dict(self.entries), []
 
     def survive(self, fate: Fate, rng: random.Random) -> dict[str, Node]:
-        kept, stopped = dict(self.durable), set[str]()
-        for name, node in self.pending:
-            if name in stopped or fate == "lost":
-                continue
-            if fate == "random" and rng.random() < 0.5:
-                stopped.add(name)
-            elif node is None:
-                kept.pop(name, None)
-            else:
-                kept[name] = node
-        return kept
+        return surviving(self.durable, self.pending, fate, rng)
 
 
 Node = File | Link | Directory

@@ -20,7 +20,6 @@ from pathlib import Path
 import cross_cortex_m as cross
 import qemu_count
 
-from bankai_edge._facts import GROUP
 from bankai_edge.model import Model
 from bankai_edge.patch import Patch, encode
 from bankai_edge.patch.bind import bind
@@ -108,10 +107,7 @@ def count_kernel(programs: Programs, kernel: str) -> dict[str, float]:
     """Per 128 weights, with quantising and tables; vectors per element."""
     figures: dict[str, float] = {}
     for rows, cols in SHAPES:
-        blocks = rows * cols // GROUP
-        prepare = programs.cost(kernel, "quantise", rows, cols)
-        whole = programs.cost(kernel, "gemv", rows, cols) + prepare
-        figures[f"gemv {rows}x{cols}"] = round(whole / blocks, 2)
+        figures[f"gemv {rows}x{cols}"], _ = qemu_count.gemv(programs.cost, kernel, rows, cols)
     figures["quantise 256"] = round(programs.cost(kernel, "quantise", 1, 256) / 256, 2)
     figures["rms_norm 256"] = round(programs.cost(kernel, "rms_norm", 1, 256) / 256, 2)
     figures["silu_mul 768"] = round(programs.cost(kernel, "silu_mul", 1, 768) / 768, 2)

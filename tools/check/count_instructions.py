@@ -47,11 +47,9 @@ def count_kernel(counter: Kernels, kernel: str) -> dict[str, float]:
     """One kernel's figures; per 128 weights unless the name says otherwise."""
     figures: dict[str, float] = {}
     for rows, cols in SHAPES:
-        blocks = rows * cols // GROUP
-        prepare = counter.cost(kernel, "quantise", rows, cols)
-        whole = counter.cost(kernel, "gemv", rows, cols) + prepare
-        figures[f"gemv {rows}x{cols}"] = round(whole / blocks, 2)
-        figures[f"gemv {rows}x{cols}: of it quantising and tables"] = round(prepare / blocks, 2)
+        name = f"gemv {rows}x{cols}"
+        figures[name], prepare = qemu_count.gemv(counter.cost, kernel, rows, cols)
+        figures[f"{name}: of it quantising and tables"] = prepare
     rows, cols = SHAPES[0]
     if kernel not in ("neon-popcount", "scalar"):  # which have no GEMM of their own
         whole = counter.cost(kernel, "gemm", rows, cols, BATCH)

@@ -50,7 +50,7 @@ PLAN = "tools/check/house.py"
 BUILT = {"__pycache__", ".pio", "node_modules"}
 C_INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 CYTHON = re.compile(
-    r"""^\s*(?:from\s+([\w.]+)\s+c?import\b|c?import\s+([\w.]+)|include\s+["']([^"']+)["']"""
+    r"""^\s*(?:from\s+([\w.]+)\s+c?import\s+(\w*)|c?import\s+([\w.]+)|include\s+["']([^"']+)["']"""
     r"""|cdef\s+extern\s+from\s+["']([^"'<>]+)["'])"""
 )
 
@@ -132,11 +132,12 @@ class House:
                 match = C_INCLUDE.match(line)
                 yield number, self._header(file, match[1]) if match else []
             elif match := CYTHON.match(line):
-                module = match[1] or match[2]
-                if module:
-                    yield number, self._module(file, module)
+                module, name, whole, *quoted = match.groups()
+                if module or whole:
+                    names = (f"{module}.{name}", module) if module else (whole,)
+                    yield number, self._module(file, *names)
                 else:
-                    yield number, self._header(file, match[3] or match[4])
+                    yield number, self._header(file, quoted[0] or quoted[1])
 
     def _header(self, file: str, name: str) -> list[str]:
         """The files that a quoted include may mean: the one beside it, or what builds look for."""

@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from bankai_edge._facts import GROUP
+
 TOLERANCE = 1.02
 
 
@@ -67,6 +69,16 @@ def compiler(gcc: str) -> str:
     """A cross compiler's name and version; other versions count otherwise."""
     version = subprocess.check_output([gcc, "-dumpfullversion"], text=True).strip()
     return f"gcc {version.rpartition('.')[0]}"
+
+
+def gemv(
+    cost: Callable[[str, str, int, int], int], kernel: str, rows: int, cols: int
+) -> tuple[float, float]:
+    """Instructions of a product per 128 weights, and of them quantising and tables."""
+    blocks = rows * cols // GROUP
+    prepare = cost(kernel, "quantise", rows, cols)
+    whole = cost(kernel, "gemv", rows, cols) + prepare
+    return round(whole / blocks, 2), round(prepare / blocks, 2)
 
 
 def risen(found: dict[str, object], expected: dict[str, object]) -> list[str]:

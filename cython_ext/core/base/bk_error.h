@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+/* clang-format off */
 #define BK_ERRORS(row) \
     /* GGUF */ \
     row(BK_ERR_TRUNCATED, -1, "is truncated: it ends within a field") \
@@ -35,6 +36,7 @@
     row(BK_ERR_READ_ONLY, -45, "cannot be applied in place: the weights are read-only") \
     /* link */ \
     row(BK_ERR_FRAME, -60, "is a serial frame that fails its length, base64 or CRC-16")
+/* clang-format on */
 
 #define BK_ERROR_NUMBER(name, number, text) name = number,
 typedef enum { BK_OK = 0, BK_ERRORS(BK_ERROR_NUMBER) } bk_error;

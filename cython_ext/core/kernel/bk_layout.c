@@ -14,8 +14,8 @@ static uint64_t round64(uint64_t n) { return (n + 63) & ~(uint64_t)63; }
 
 uint64_t bk_layout_packed_bytes(const bk_layout *l, uint32_t rows, uint32_t cols) {
     if (!l->tile) return 0;
-    uint64_t padded = ((uint64_t)rows + l->tile - 1) / l->tile * l->tile;
-    return round64(padded * bk_q1_row_bytes(cols));
+    uint32_t tiles = rows / l->tile + (rows % l->tile != 0);
+    return round64((uint64_t)tiles * l->tile * bk_q1_row_bytes(cols));
 }
 
 uint64_t bk_layout_act_bytes(const bk_layout *l, uint32_t cols) {

@@ -11,8 +11,8 @@
 
 /* bk_kernel_ID and its name; what a CPU needs for it (linux/bk_cpu.c); rows to which its own copy
  * of a matrix is padded, 0: it reads the file's layout; bytes of tables or planes that it adds to
- * each 128 columns of an act; of at most so many columns, 0: of all; bytes that it adds once. On
- * Linux the first that the CPU can run is the one that it gets. */
+ * each 128 columns of an act; of at most so many columns, 0: of all; bytes that it adds once. The
+ * likely fastest of a family of CPUs first. */
 #define BK_LAYOUTS_X86(row)                                                \
     row(avx512_lut, "avx512-lut", avx512, 128, 2048, 0, 0)                 \
     row(avx512_vnni, "avx512-vnni", vnni, 128, 0, 0, 0)                    \
