@@ -31,7 +31,7 @@ def find(name: str) -> Path:
 
 
 def of_device(runtime: Path) -> list[Path]:
-    """Core and device, without those in whose place a firmware's `runtime` folder brings its own."""
+    """Core and device, without those that a firmware's `runtime` folder replaces."""
     own = runtime / "meson.build"
     replaced: list[str] = lists(runtime)["replaced"] if own.exists() else []
     return [path for path in (*SOURCES, *DEVICE_SOURCES) if path.name not in replaced]
