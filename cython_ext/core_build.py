@@ -30,6 +30,13 @@ def find(name: str) -> Path:
     return next(source for source in SOURCES if source.name == name)
 
 
+def of_device(runtime: Path) -> list[Path]:
+    """Core and device, without those that a firmware's `runtime` folder replaces."""
+    own = runtime / "meson.build"
+    replaced: list[str] = lists(runtime)["replaced"] if own.exists() else []
+    return [path for path in (*SOURCES, *DEVICE_SOURCES) if path.name not in replaced]
+
+
 def kernels(isa: str) -> dict[Path, list[str]]:
     """The kernel sources for x86, arm or cortex_m, and the flags that each needs."""
     flags: dict[str, list[str]] = lists(HERE / "kernels" / isa)["kernel_flags"]

@@ -79,9 +79,7 @@ def add_sizes() -> None:
 def add_core() -> None:
     """Core, device and a chip's kernels, as Meson's lists have them."""
     env.Append(CFLAGS=[core.DIALECT], CCFLAGS=[*core.FLOAT_FLAGS, *core.include()])
-    own = [*core.SOURCES, *core.DEVICE_SOURCES, *core.kernels("cortex_m")]
-    if runtime.name == "switcher":
-        own.remove(core.find("bk_utf8_class.c"))  # it has its own, without Unicode's tables
+    own = [*core.of_device(runtime), *core.kernels("cortex_m")]
     names = [f"+<{source.relative_to(core.HERE)}>" for source in own]
     env.BuildSources("$BUILD_DIR/core", str(core.HERE), ["-<*>", *names])
 

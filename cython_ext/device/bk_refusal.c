@@ -23,6 +23,6 @@ int bk_refusal(const char *name, int error, const bk_patch *patch, bk_span paylo
     if (error == BK_ERR_VERSION) say_version(payload, why);
     else if (error == BK_ERR_PATCH_MODEL && patch) say_model(patch, why);
     else if (error == BK_ERR_MALFORMED) bk_say_text(why, "is damaged or no patch");
-    else bk_say_text(why, bk_error_text(error));
+    else bk_say_text(why, bk_error_patch_text(error));
     return (int)bk_rc_from_error(error);
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "bk_divide.h"
+
 static const char help_text[] =
     "help              this text\n"
     "info              what this device is and runs\n"
@@ -110,7 +112,9 @@ static int switched(const bk_shell *s, int rc, uint64_t ns) {
         put(s, " ");
     }
     put(s, a->set.n ? "(switched in " : "nothing (switched in ");
-    bk_text_put_uint(&s->sink, (ns + 500) / 1000);
+    ns += 500;
+    (void)bk_divide(&ns, 1000);
+    bk_text_put_uint(&s->sink, ns);
     put(s, " us)\n");
     return BK_RC_OK;
 }

@@ -30,7 +30,8 @@ static int open_tokenizer(bk_session *s, const bk_gguf *g, arena *a, uint8_t *ca
 }
 
 static size_t cache_bytes(const bk_model *m, uint32_t ctx) {
-    return (size_t)2 * m->n_layers * ctx * m->n_kv_heads * m->head_dim * sizeof(uint16_t);
+    bk_shape shape = bk_model_shape(m);
+    return (size_t)bk_cache_bytes(&shape, ctx);
 }
 
 static int carve(bk_session *s, const bk_gguf *g, arena *a) {

@@ -1,6 +1,7 @@
 /* bk_session_device.c: the model on this board, behind a device's callbacks. */
 #include <string.h>
 
+#include "bk_divide.h"
 #include "bk_error.h"
 #include "bk_runtime.h"
 #include "bk_session.h"
@@ -192,9 +193,11 @@ static void poll(void *self, bk_ticket ticket, bool wait, uint8_t *p, size_t cap
     (void)cap, (void)why;
     do n = bk_talk_step(&c->session, talk, p);
     while (wait && !n && !talk->done);
+    uint64_t us = bk_port_ns() - c->start_ns;
+    (void)bk_divide(&us, 1000);
     *piece = (bk_piece){.n = n,
                         .steps = n > 0,
-                        .us = (bk_port_ns() - c->start_ns) / 1000,
+                        .us = us,
                         .done = talk->done};
 }
 
@@ -216,12 +219,13 @@ static int bench(void *self, bk_facts *f, bk_say *why) {
         bk_port_feed_watchdog();
         (void)bk_forward(&s->state, &token, 1, s->logits);
     }
-    uint64_t ns = bk_port_ns() - start;
+    uint64_t token_us = bk_port_ns() - start;
+    (void)bk_divide(&token_us, 1000 * BENCH_TOKENS);
     bk_session_forget(s);
     const char *kernel = s->state.kernel->name;
     bk_facts_text(f, "kernel", kernel, strlen(kernel));
     bk_facts_uint(f, "tokens", BENCH_TOKENS);
-    bk_facts_uint(f, "token_us", ns / (1000 * BENCH_TOKENS));
+    bk_facts_uint(f, "token_us", token_us);
     if (s->board->clock_hz) bk_facts_uint(f, "clock_hz", s->board->clock_hz);
     bk_facts_uint(f, "memory_bytes", s->board->memory_bytes);
     bk_facts_uint(f, "memory_used", s->used_bytes);

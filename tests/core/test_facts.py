@@ -40,7 +40,7 @@ def test_names(name: str) -> None:
     assert _facts.name_ok(name)
 
 
-def test_facts_are_light() -> None:
+def test_facts_are_light(tmp_path: Path) -> None:
     """A verb for devices may ask for them without waiting for NumPy."""
     code = "import sys; from bankai_edge import refusals; assert 'numpy' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

@@ -46,7 +46,7 @@ def test_for_a_chip_it_needs_nothing_but_the_core_and_keeps_its_state_in_sight(
 def parts(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The core's sentences and characters as a library."""
     out = tmp_path_factory.mktemp("parts") / "parts.so"
-    names = ("bk_say", "bk_utf8", "bk_utf8_class", "bk_unicode")
+    names = ("bk_say", "bk_divide", "bk_utf8", "bk_utf8_class", "bk_unicode")
     subprocess.run(
         ["gcc", core.DIALECT, "-O1", "-shared", "-fPIC", *core.include(),
          *(str(core.find(f"{name}.c")) for name in names), "-o", str(out)], check=True,

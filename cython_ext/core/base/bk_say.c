@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "bk_divide.h"
 #include "bk_utf8.h"
 
 enum { QUOTED_MAX = 24 }; /* characters of a prompt or answer in a sentence */
@@ -32,8 +33,7 @@ void bk_say_uint(bk_say *s, uint64_t v) {
     char digits[20];
     size_t at = sizeof digits;
     do {
-        digits[--at] = (char)('0' + v % 10);
-        v /= 10;
+        digits[--at] = (char)('0' + bk_divide(&v, 10));
     } while (v);
     bk_say_bytes(s, digits + at, sizeof digits - at);
 }

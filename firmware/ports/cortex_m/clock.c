@@ -42,5 +42,7 @@ uint64_t bk_port_ns(void) {
         left = BK_SYST_CVR;
     } while (left <= 1 || ms != ticks || (BK_ICSR & BK_ICSR_PENDSTSET));
     uint64_t all_ms = (uint64_t)high << 32 | ms;
-    return all_ms * 1000000u + (uint64_t)(per_tick - 1 - left) * 1000000u / per_tick;
+    /* in two steps of 32 bits; per_tick is below 2^22 */
+    uint32_t within = (per_tick - 1 - left) * 1000u;
+    return all_ms * 1000000u + within / per_tick * 1000u + within % per_tick * 1000u / per_tick;
 }

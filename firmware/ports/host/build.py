@@ -23,11 +23,8 @@ SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 def sources(runtime: str) -> list[Path]:
     """Every C file of core, device and firmware; `runtime` answers for weights."""
-    own = [*core.SOURCES, *core.DEVICE_SOURCES]
-    if runtime == "switcher":
-        own.remove(core.find("bk_utf8_class.c"))  # it has its own, without Unicode's tables
     return [
-        *own,
+        *core.of_device(FIRMWARE / runtime),
         *sorted((FIRMWARE / "store").glob("bk_store*.c")),
         *sorted((FIRMWARE / runtime).glob("*.c")),
         *sorted((FIRMWARE / "src").glob("*.c")),
