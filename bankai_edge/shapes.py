@@ -1,6 +1,6 @@
 """Shapes of models: what memory and speed are computed from, and what can be written.
 
-Counts of the published files (docs of their publisher; DESIGN 2). Nothing here opens a model.
+Counts of the published files (docs of their publisher). Nothing here opens a model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Golden logits: hashes that every machine has to get, to the last bit (DESIGN, bit-exact).
+"""Golden logits: hashes that every machine has to get, to the last bit (ARCHITECTURE.md).
 
     python -m bankai_edge.bench.golden MODEL [PATCH...]
 

@@ -83,7 +83,7 @@ class Model:
 
     @property
     def id(self) -> bytes:
-        """32 bytes that name these weights on every board (DESIGN: model id)."""
+        """32 bytes that name these weights on every board."""
         return self.core.id
 
     @property

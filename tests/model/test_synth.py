@@ -24,7 +24,7 @@ from bankai_edge.shapes import ModelShape
 
 SMALL = ModelShape("small", 3, 256, 384, 4, 2, 64, 401, 512)
 
-# DESIGN's table of the published files; the 0.6B is Qwen3-0.6B's shape.
+# The published files' own numbers; the 0.6B is Qwen3-0.6B's shape.
 PUBLISHED = {
     "bonsai-0.6b": (310, 595_710_976),
     "bonsai-1.7b": (310, 1_719_904_256),

@@ -38,7 +38,7 @@ from bankai_edge.model import Model, Session
 from bankai_edge.shipped import ARITH, NANO
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_S = {"qemu-virt": 30.0, "rpi3": 70.0}  # what issue 7 asks; the limits are these, tripled
+READY_S = {"qemu-virt": 30.0, "rpi3": 70.0}  # wanted; the limits are these, tripled
 PROMPT = "what is 17+25?"
 TOKENS = 3
 LONGEST_LIFE_S = {"qemu-virt": 4.0, "rpi3": 12.0}

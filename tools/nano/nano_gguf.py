@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bankai_edge._facts import F32, GROUP, GROUP_BYTES, Q1_0
+from bankai_edge._facts import F32, GROUP, GROUP_BITS_AT, GROUP_BYTES, Q1_0
 from bankai_edge.model.gguf_metadata import decoded, entries
 from bankai_edge.model.gguf_writer import TensorPlan, gguf_file
 from bankai_edge.model.weights import open_core
@@ -18,16 +18,16 @@ def pack_q1_0(weight: np.ndarray) -> bytes:
     groups = np.ascontiguousarray(weight, dtype=np.float32).reshape(-1, GROUP)
     scale = np.abs(groups).mean(axis=1).astype("<f2")  # [groups]
     out = np.empty((groups.shape[0], GROUP_BYTES), dtype=np.uint8)
-    out[:, :2] = scale.view(np.uint8).reshape(-1, 2)
-    out[:, 2:] = np.packbits(~np.signbit(groups), axis=1, bitorder="little")
+    out[:, :GROUP_BITS_AT] = scale.view(np.uint8).reshape(-1, GROUP_BITS_AT)
+    out[:, GROUP_BITS_AT:] = np.packbits(~np.signbit(groups), axis=1, bitorder="little")
     return out.tobytes()
 
 
 def unpack_q1_0(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """Q1_0 bytes → float32 of ±scale."""
     blocks = np.frombuffer(data, dtype=np.uint8).reshape(-1, GROUP_BYTES)
-    scale = blocks[:, :2].copy().view("<f2").astype(np.float32)  # [groups, 1]
-    bits = np.unpackbits(blocks[:, 2:], axis=1, bitorder="little")
+    scale = blocks[:, :GROUP_BITS_AT].copy().view("<f2").astype(np.float32)  # [groups, 1]
+    bits = np.unpackbits(blocks[:, GROUP_BITS_AT:], axis=1, bitorder="little")
     weights: np.ndarray = np.where(bits == 1, scale, -scale).astype(np.float32)
     return weights.reshape(shape)
 

@@ -19,14 +19,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bankai_edge._facts import BF16, F16, F32, GROUP_BITS_AT, GROUP_BYTES, Q1_0, TENSORS
 from bankai_edge._facts import GROUP as GROUP_SIZE
-from bankai_edge._facts import GROUP_BYTES, Q1_0, TENSORS
 from bankai_edge.model import Model
 from bankai_edge.search.climb.sites import GROUP, ROW, Site, Sites
 from bankai_edge.shapes import ModelShape
 
 KEEP_BYTES = 3 << 30
-_F32, _F16, _BF16 = 0, 1, 30
 IN_LAYER = (*TENSORS, "attn_norm", "ffn_norm", "attn_q_norm", "attn_k_norm")
 Weights = dict[str, Tensor]
 Linear = Callable[[Tensor, Tensor], Tensor]
@@ -87,12 +86,13 @@ class TorchModel:
         if kind == Q1_0:
             columns, rows = dims
             blocks = torch.from_numpy(raw.reshape(rows, -1, GROUP_BYTES).copy()).to(self.device)
-            scales = blocks[..., :2].contiguous().view(torch.float16).to(self.dtype)
-            return self._signs[blocks[..., 2:].int()].flatten(2).mul_(scales).view(rows, columns)
-        if kind == _BF16:
+            words, bits = blocks[..., :GROUP_BITS_AT], blocks[..., GROUP_BITS_AT:]
+            scales = words.contiguous().view(torch.float16).to(self.dtype)
+            return self._signs[bits.int()].flatten(2).mul_(scales).view(rows, columns)
+        if kind == BF16:
             value = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         else:
-            value = raw.view({_F32: np.float32, _F16: np.float16}[kind]).astype(np.float32)
+            value = raw.view({F32: np.float32, F16: np.float16}[kind]).astype(np.float32)
         found = torch.from_numpy(value.reshape(tuple(reversed(dims)))).to(self.device)
         return found.to(self.dtype) if len(dims) > 1 else found
 

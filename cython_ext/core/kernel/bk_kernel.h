@@ -1,6 +1,6 @@
 /* bk_kernel.h: the table of functions that an instruction set provides.
  *
- * All tables compute the same bits (DESIGN: bit-exact everywhere):
+ * All tables compute the same bits (ARCHITECTURE.md: bit-exact):
  *   quantise  per 128 columns: s = amax/127, q = round-half-even(x * (127/amax)), int8
  *   gemv      y[r] = ((0 + c0) + c1) + ...  with c_b = (float)dot_b * (d_b * s_b), dot_b exact
  *   vectors   sums over 16 lanes, then 8+8, 4+4, 2+2, 1+1 (bk_math.h); no fused multiply-add
