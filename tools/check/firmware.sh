@@ -13,7 +13,7 @@ start=$(date +%s)
 (cd firmware && pio run -s)
 echo "pio run, both emulated boards from clean: $(($(date +%s) - start)) s"
 cd firmware
-pio run -s -e mps3_an547 -e stm32f405 -e stm32f405_switcher -e pico -e pico2
+pio run -s -e mps3_an547 -e stm32f405 -e stm32f405_switcher -e nucleo_h743zi -e pico -e pico2
 for board in mps2_an500 netduinoplus2 mps3_an547 stm32f405 stm32f405_switcher; do
     echo "== $board"
     python scripts/firmware_ram.py .pio/build/$board/firmware.elf
