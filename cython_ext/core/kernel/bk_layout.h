@@ -13,6 +13,7 @@
  * of a matrix is padded, 0: it reads the file's layout; bytes of tables or planes that it adds to
  * each 128 columns of an act; of at most so many columns, 0: of all; bytes that it adds once. The
  * likely fastest of a family of CPUs first. */
+/* clang-format off */
 #define BK_LAYOUTS_X86(row)                                                \
     row(avx512_lut, "avx512-lut", avx512, 128, 2048, 0, 0)                 \
     row(avx512_vnni, "avx512-vnni", vnni, 128, 0, 0, 0)                    \
@@ -29,6 +30,7 @@
 #define BK_LAYOUTS_ANY(row) row(scalar, "scalar", nothing, 0, 0, 0, 0)
 #define BK_LAYOUTS(row) \
     BK_LAYOUTS_X86(row) BK_LAYOUTS_ARM(row) BK_LAYOUTS_CORTEX_M(row) BK_LAYOUTS_ANY(row)
+/* clang-format on */
 
 #define BK_LAYOUT_NUMBERS(id, name, needs, tile, tables, panel, own) \
     BK_TILE_OF_##id = tile, BK_TABLES_OF_##id = tables, BK_OWN_OF_##id = own,
