@@ -25,8 +25,9 @@ from bankai_edge.patch.refusals import short_id
 _IN = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
 _UNBOUND = "unbound (no model id, no CRC: bind it with `bankai-edge patch bind -m MODEL`)"
-_DIALECT = click.option("--dialect", type=click.Choice(list(DIALECTS)), default="bankai",
-                        show_default=True, help="Whose files they are.")  # fmt: skip
+_DIALECT = click.option("--dialect", type=click.Choice(list(DIALECTS)),
+                        default=next(iter(DIALECTS)), show_default=True,
+                        help="Whose files they are.")  # fmt: skip
 
 
 @click.group()
@@ -72,11 +73,11 @@ def import_(
 
 @patch.command()
 @click.argument("file", type=_IN)
-@click.option("-o", "--output", required=True, type=_OUT, help="The JSON file to write.")
+@click.option("-o", "--output", required=True, type=_OUT, help="The file to write.")
 @_DIALECT
 @json_option
 def export(file: Path, output: Path, dialect: str, as_json: bool) -> None:
-    """Export a patch as Bankai JSON: the document it was imported from, or a new one."""
+    """Export a patch for another program: the document it was imported from, or a new one."""
     exported = files.read(file)
     write_atomically(output, DIALECTS[dialect].write(exported))
     if as_json:
