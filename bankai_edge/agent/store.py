@@ -123,7 +123,6 @@ class Store:
         self.root = root
         self._upload: Upload | None = None
         self._ids: dict[Stored, int] = {}
-        self._running: dict[Stored, bytes] = {}
         try:
             for directory in (root, self._patches, self._tmp):
                 directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -201,12 +200,12 @@ class Store:
     def read(self, what: int | str | Stored) -> bytes:
         """The bytes of a name, or of a member of a set; raises StoreError.
 
-        Its reason is "absent", "io", or "damaged" when the disk holds other bytes. By its id, a
-        patch that is active is read once: what becomes of its file then changes nothing.
+        Its reason is "absent", "io", or "damaged" when the disk holds other bytes.
         """
         if isinstance(what, int):
-            return self._read_running(self._members([what])[0])
-        stored = self.journal.patches.get(what) if isinstance(what, str) else what
+            stored = self._of(what)
+        else:
+            stored = self.journal.patches.get(what) if isinstance(what, str) else what
         if stored is None:
             raise StoreError("absent", f"no patch {what!r} in the store")
         try:
@@ -364,14 +363,6 @@ class Store:
     def _members(self, ids: Sequence[int]) -> tuple[Stored, ...]:
         known = {ident: stored for stored, ident in self._ids.items()}
         return tuple(known[ident] for ident in ids)
-
-    def _read_running(self, stored: Stored) -> bytes:
-        if stored not in self.journal.active:
-            return self.read(stored)
-        if stored not in self._running:
-            kept = {old: data for old, data in self._running.items() if old in self.journal.active}
-            self._running = {**kept, stored: self.read(stored)}
-        return self._running[stored]
 
     def _start(self) -> None:
         """Sweep what a predecessor left behind, and begin a journal where there is none."""
