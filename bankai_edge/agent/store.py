@@ -259,7 +259,8 @@ class Store:
         """All of the upload's bytes, forced to the medium."""
         upload = self._open_upload()
         upload.close()
-        return upload.path.read_bytes()
+        with _changing("receiving an upload"):
+            return upload.path.read_bytes()
 
     def commit(self, sequence: int | None = None) -> int:
         """Move the upload into the store, replacing what had its name; returns the id.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import threading
 import time
@@ -198,6 +199,26 @@ def test_a_huge_upload_is_refused_before_it_starts(rig: Rig) -> None:
     with pytest.raises(DeviceError) as caught:
         rig.agent.push("huge", bytes(MAX_PATCH_BYTES + 1))
     assert caught.value.rc == RC["TOO_LARGE"]
+
+
+@pytest.mark.parametrize("name", ["", "..", "Arith", "x" * 3000])
+def test_a_push_under_no_name_is_refused(rig: Rig, name: str) -> None:
+    with pytest.raises(DeviceError) as caught:
+        rig.agent.push(name, fresh(rig))
+    assert caught.value.rc == RC["BAD_NAME"]
+    assert rig.in_step() == ("a",)
+
+
+def test_an_upload_that_cannot_be_read_back_is_an_error_of_the_disk(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", unreadable)
+    with pytest.raises(DeviceError, match="receiving an upload: Input/output error") as caught:
+        rig.agent.push("b", b"some bytes")
+    assert caught.value.rc == RC["IO"]
 
 
 def test_a_switch_gets_its_turn_while_tokens_flow(rig: Rig) -> None:
