@@ -123,6 +123,7 @@ class Store:
         self.root = root
         self._upload: Upload | None = None
         self._ids: dict[Stored, int] = {}
+        self._sorted: tuple[Journal | None, list[str]] = (None, [])
         try:
             for directory in (root, self._patches, self._tmp):
                 directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -170,7 +171,9 @@ class Store:
 
     def names(self) -> list[str]:
         """The stored patches' names, sorted."""
-        return sorted(self.journal.patches)
+        if self._sorted[0] is not self.journal:
+            self._sorted = self.journal, sorted(self.journal.patches)
+        return self._sorted[1]
 
     def at(self, index: int) -> Entry | None:
         """Name, id and bytes of the patch at `index` in the order of names."""
