@@ -109,7 +109,10 @@ static int read_file(const bk_active *a, bk_patch_id id, bool runs, bk_span *fil
     int rc = id == BK_PATCH_PENDING ? s->pending(s->self, &file->p, &file->n)
              : runs && s->kept      ? s->kept(s->self, id, &file->p, &file->n)
                                     : s->bytes(s->self, id, &file->p, &file->n);
-    return store_failed(a, rc, "the file is gone", why);
+    if (rc || id == BK_PATCH_PENDING || !s->intact || s->intact(s->self, id))
+        return store_failed(a, rc, "the file is gone", why);
+    bk_say_text(why, "the file is damaged");
+    return BK_RC_MALFORMED;
 }
 
 static int decode(bk_active *a, bk_patch_id id, const char *name, bk_span payload,
