@@ -123,7 +123,7 @@ class Store:
         self.root = root
         self._upload: Upload | None = None
         self._ids: dict[Stored, int] = {}
-        self._running: dict[Stored, bytes] = {}
+        self._sorted: tuple[Journal | None, list[str]] = (None, [])
         try:
             for directory in (root, self._patches, self._tmp):
                 directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -171,7 +171,9 @@ class Store:
 
     def names(self) -> list[str]:
         """The stored patches' names, sorted."""
-        return sorted(self.journal.patches)
+        if self._sorted[0] is not self.journal:
+            self._sorted = self.journal, sorted(self.journal.patches)
+        return self._sorted[1]
 
     def at(self, index: int) -> Entry | None:
         """Name, id and bytes of the patch at `index` in the order of names."""
@@ -201,12 +203,12 @@ class Store:
     def read(self, what: int | str | Stored) -> bytes:
         """The bytes of a name, or of a member of a set; raises StoreError.
 
-        Its reason is "absent", "io", or "damaged" when the disk holds other bytes. By its id, a
-        patch that is active is read once: what becomes of its file then changes nothing.
+        Its reason is "absent", "io", or "damaged" when the disk holds other bytes.
         """
         if isinstance(what, int):
-            return self._read_running(self._members([what])[0])
-        stored = self.journal.patches.get(what) if isinstance(what, str) else what
+            stored = self._of(what)
+        else:
+            stored = self.journal.patches.get(what) if isinstance(what, str) else what
         if stored is None:
             raise StoreError("absent", f"no patch {what!r} in the store")
         try:
@@ -260,7 +262,8 @@ class Store:
         """All of the upload's bytes, forced to the medium."""
         upload = self._open_upload()
         upload.close()
-        return upload.path.read_bytes()
+        with _changing("receiving an upload"):
+            return upload.path.read_bytes()
 
     def commit(self, sequence: int | None = None) -> int:
         """Move the upload into the store, replacing what had its name; returns the id.
@@ -364,14 +367,6 @@ class Store:
     def _members(self, ids: Sequence[int]) -> tuple[Stored, ...]:
         known = {ident: stored for stored, ident in self._ids.items()}
         return tuple(known[ident] for ident in ids)
-
-    def _read_running(self, stored: Stored) -> bytes:
-        if stored not in self.journal.active:
-            return self.read(stored)
-        if stored not in self._running:
-            kept = {old: data for old, data in self._running.items() if old in self.journal.active}
-            self._running = {**kept, stored: self.read(stored)}
-        return self._running[stored]
 
     def _start(self) -> None:
         """Sweep what a predecessor left behind, and begin a journal where there is none."""

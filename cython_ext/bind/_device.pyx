@@ -101,6 +101,7 @@ cdef extern from "bk_device.h":
         int (*find)(void *, const char *, bk_stored *) noexcept
         int (*by_id)(void *, uint32_t, bk_stored *) noexcept
         int (*bytes)(void *, uint32_t, const uint8_t **, size_t *) noexcept
+        int (*kept)(void *, uint32_t, const uint8_t **, size_t *) noexcept
         void (*sets)(void *, bk_store_sets *) noexcept
         c_bool (*sequence)(void *, const char *, uint32_t *) noexcept
         int (*begin)(void *, const char *, uint32_t) noexcept
@@ -355,7 +356,8 @@ cdef class Device:
         memset(&self._trust_hooks, 0, sizeof(self._trust_hooks))
         s, m, p, t = &self._store_hooks, &self._session_hooks, &self._port_hooks, &self._trust_hooks
         s.self = m.self = p.self = t.self = me
-        s.quota, s.at, s.find, s.by_id, s.bytes = _quota, _at, _find, _by_id, _bytes
+        s.quota, s.at, s.find, s.by_id = _quota, _at, _find, _by_id
+        s.bytes, s.kept = _bytes, _kept
         s.sets, s.sequence, s.begin, s.append = _sets, _sequence, _begin_upload, _append
         s.abort, s.pending, s.commit, s.use = _abort, _pending, _commit, _record
         s.remove, s.count_start, s.settle, s.detail = _remove, _count_start, _settle, _store_detail
@@ -458,8 +460,19 @@ cdef int _by_id(void *p, uint32_t ident, bk_stored *out) noexcept:
 cdef int _bytes(void *p, uint32_t ident, const uint8_t **data, size_t *n) noexcept:
     d = <Device>p
     try:
-        found = d._store.read(ident)
-        d._held[ident] = found
+        found = d._held.setdefault(ident, d._store.read(ident))
+        data[0], n[0] = <const uint8_t *><const char *>found, <size_t>len(found)
+        return BK_RC_OK
+    except BaseException as error:
+        return d._failed(error)
+
+
+cdef int _kept(void *p, uint32_t ident, const uint8_t **data, size_t *n) noexcept:
+    d = <Device>p
+    try:
+        found = d._held.get(ident)
+        if found is None:
+            return _bytes(p, ident, data, n)
         data[0], n[0] = <const uint8_t *><const char *>found, <size_t>len(found)
         return BK_RC_OK
     except BaseException as error:
@@ -542,7 +555,7 @@ cdef int _commit(void *p, c_bool has_sequence, uint32_t sequence, uint32_t *iden
     try:
         ident[0] = d._store.commit(sequence if has_sequence else None)
         kept = {key: data for key, data in d._held.items() if d._store.by_id(key) is not None}
-        d._held, d._pending = kept | {ident[0]: d._pending}, None
+        d._held, d._pending = {ident[0]: d._pending} | kept, None
         return BK_RC_OK
     except BaseException as error:
         return d._failed(error)

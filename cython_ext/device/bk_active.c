@@ -103,11 +103,16 @@ void bk_active_drop_pending(bk_active *a) {
     if (a->session->forget) a->session->forget(a->session->self, BK_PATCH_PENDING);
 }
 
-static int read_file(const bk_active *a, bk_patch_id id, bk_span *file, bk_say *why) {
+/* `runs`: it does, or did before the switch that is under way. */
+static int read_file(const bk_active *a, bk_patch_id id, bool runs, bk_span *file, bk_say *why) {
     const bk_device_store *s = a->store;
     int rc = id == BK_PATCH_PENDING ? s->pending(s->self, &file->p, &file->n)
+             : runs && s->kept      ? s->kept(s->self, id, &file->p, &file->n)
                                     : s->bytes(s->self, id, &file->p, &file->n);
-    return store_failed(a, rc, "the file is gone", why);
+    if (rc || id == BK_PATCH_PENDING || !s->intact || s->intact(s->self, id))
+        return store_failed(a, rc, "the file is gone", why);
+    bk_say_text(why, "the file is damaged");
+    return BK_RC_MALFORMED;
 }
 
 static int decode(bk_active *a, bk_patch_id id, const char *name, bk_span payload,
@@ -129,7 +134,7 @@ static int load(bk_active *a, bk_patch_id id, bool admitted, const bk_patch **pa
     bk_smp_name name;
     bk_span file, payload;
     bk_active_name(a, id, name);
-    int rc = read_file(a, id, &file, why);
+    int rc = read_file(a, id, admitted, &file, why);
     if (rc) return rc;
     if (admitted) {
         int error = bk_gate_reopen(file.p, file.n, &payload);

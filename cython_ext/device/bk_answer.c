@@ -15,6 +15,16 @@ static bool blank(const char *p, size_t n) {
     return n == 0;
 }
 
+static bool is_utf8(const char *p, size_t n) {
+    bk_utf8 u = {0};
+    uint8_t out[BK_UTF8_MAX];
+    for (size_t i = 0; i < n; i++) {
+        size_t m = bk_utf8_feed(&u, (uint8_t)p[i], out);
+        if (m > i + 1 || memcmp(out, p + i + 1 - m, m) != 0) return false;
+    }
+    return bk_utf8_finish(&u, out) == 0;
+}
+
 int bk_answer_refuse_prompt(int error, uint32_t tokens, bk_say *why) {
     if (error == BK_RC_BUSY) {
         bk_say_text(why, "another prompt is being answered");
@@ -43,6 +53,10 @@ int bk_answer_start(bk_answer *a, const char *prompt, size_t n, uint32_t max_tok
     }
     if (blank(prompt, n)) {
         bk_say_text(why, "the prompt is empty");
+        return BK_RC_BAD_ARGUMENT;
+    }
+    if (!is_utf8(prompt, n)) {
+        bk_say_text(why, "the prompt is not UTF-8");
         return BK_RC_BAD_ARGUMENT;
     }
     if (!a->done) return bk_answer_refuse_prompt(BK_RC_BUSY, 0, why);

@@ -188,15 +188,13 @@ void bk_device_about(const bk_device *d, const char *board, char *text, size_t c
 
 /* Are a stored patch's bytes whole, let in, and fit for the model? */
 static bool is_good(bk_device *d, const bk_stored *p) {
-    const bk_device_store *s = d->parts.store;
     const bk_device_port *port = d->parts.port;
     char text[BK_SMP_DETAIL_MAX + 1];
     bk_say ignored;
     const bk_patch *patch;
     bk_say_start(&ignored, text, sizeof text);
     if (port->busy) port->busy(port->self);
-    return (!s->intact || s->intact(s->self, p->id)) &&
-           bk_active_load(&d->active, p->id, &patch, &ignored) == BK_RC_OK &&
+    return bk_active_load(&d->active, p->id, &patch, &ignored) == BK_RC_OK &&
            bk_active_check(&d->active, p->name, patch, &ignored) == BK_RC_OK;
 }
 

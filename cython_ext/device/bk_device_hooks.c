@@ -58,7 +58,7 @@ static int upload_begin(void *self, const char *name, uint32_t total) {
     rc = bk_device_store_rc(d, store->begin(store->self, name, total));
     if (rc == BK_RC_NO_SPACE && !d->detail[0])
         return bk_device_refuse(d, rc, "the store is full: there is no room for ", name, "");
-    memcpy(d->active.pending, name, strlen(name) + 1);
+    if (rc == BK_RC_OK) memcpy(d->active.pending, name, strlen(name) + 1);
     return rc;
 }
 

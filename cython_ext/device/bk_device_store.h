@@ -48,6 +48,8 @@ typedef struct {
     int (*by_id)(void *self, bk_patch_id id, bk_stored *found);
     /* A patch's bytes, good until the next call that may change the store. */
     int (*bytes)(void *self, bk_patch_id id, const uint8_t **p, size_t *n);
+    /* The same of a patch that runs, whatever became of its file since. NULL: bytes has them. */
+    int (*kept)(void *self, bk_patch_id id, const uint8_t **p, size_t *n);
     /* Are they those that were committed? NULL: bytes has made sure. */
     bool (*intact)(void *self, bk_patch_id id);
     void (*sets)(void *self, bk_store_sets *sets);

@@ -169,9 +169,10 @@ static int verify(bk_shell *s, words rest) {
 
 static int ask(bk_shell *s, words rest) {
     int rc = bk_device_ask(s->device, rest.p, rest.n, BK_SMP_MAX_TOKENS);
-    s->ticket = rc ? 0 : s->device->answer.ticket;
+    if (rc) return rc; /* what is being shown goes on */
+    s->ticket = s->device->answer.ticket;
     s->shown = 0;
-    return rc;
+    return BK_RC_OK;
 }
 
 static int bench(bk_shell *s, words rest) {

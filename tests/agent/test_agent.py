@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,7 @@ from bankai_edge.agent.limits import MAX_PATCH_BYTES
 from bankai_edge.agent.store import Store
 from bankai_edge.errors import BankaiError
 from bankai_edge.model import Model, Session
+from bankai_edge.patch import decode, encode
 from support.agents import COMMAND, HERE, Agent, bankai, make_patch
 from support.direct import Direct
 from support.disks import FailingDisk
@@ -198,6 +201,26 @@ def test_a_huge_upload_is_refused_before_it_starts(rig: Rig) -> None:
     assert caught.value.rc == RC["TOO_LARGE"]
 
 
+@pytest.mark.parametrize("name", ["", "..", "Arith", "x" * 3000])
+def test_a_push_under_no_name_is_refused(rig: Rig, name: str) -> None:
+    with pytest.raises(DeviceError) as caught:
+        rig.agent.push(name, fresh(rig))
+    assert caught.value.rc == RC["BAD_NAME"]
+    assert rig.in_step() == ("a",)
+
+
+def test_an_upload_that_cannot_be_read_back_is_an_error_of_the_disk(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", unreadable)
+    with pytest.raises(DeviceError, match="receiving an upload: Input/output error") as caught:
+        rig.agent.push("b", b"some bytes")
+    assert caught.value.rc == RC["IO"]
+
+
 def test_a_switch_gets_its_turn_while_tokens_flow(rig: Rig) -> None:
     """Commands are not starved by the token loop, and the answer goes on to its end."""
     rig.device.activate([])
@@ -281,6 +304,55 @@ def test_a_stored_patch_gone_bad_is_found(rig: Rig) -> None:
     report = rig.device.verify()
     assert report["ok"] is False and report["bad_patches"] == ["b"]
     assert report["weights_intact"] is True
+
+
+def lose(rig: Rig, name: str) -> None:
+    """The file of a patch goes away."""
+    (path,) = (rig.store.root / "patches").glob(f"{name}.*.bkp")
+    path.unlink()
+
+
+def test_an_active_patch_gone_bad_is_found_and_pushed_again(rig: Rig) -> None:
+    data = rig.store.read("a")
+    assert rig.device.verify()["ok"] is True
+    lose(rig, "a")
+    assert rig.device.verify()["bad_patches"] == ["a"]
+    with pytest.raises(DeviceError, match="the file of a is gone"):
+        rig.device.read("a")
+    rig.push("a", data)
+    assert rig.device.verify()["ok"] is True
+    assert rig.in_step() == ("a",)
+
+
+def failing_probe(rig: Rig) -> None:
+    patch = decode(make_patch(rig.pristine, "c", [3]))
+    rig.push("c", encode(replace(patch, canaries=((PROMPT, "no such answer"),))))
+    rig.device.activate(["c"])
+
+
+def full_disk(rig: Rig) -> None:
+    rig.disk.arm(0)
+    rig.device.activate(["b"])
+
+
+@pytest.mark.parametrize("change", [failing_probe, full_disk])
+def test_what_runs_is_switched_back_without_its_file(
+    rig: Rig, change: Callable[[Rig], None]
+) -> None:
+    running = rig.session.used
+    lose(rig, "a")
+    with pytest.raises(DeviceError):
+        change(rig)
+    assert rig.log == [] and rig.session.used == running
+
+
+def test_what_runs_stays_in_a_set_without_its_file(rig: Rig) -> None:
+    running = rig.session.used
+    lose(rig, "a")
+    rig.device.activate(["b", "a"])
+    assert rig.log == [] and rig.session.used[1:] == running
+    rig.push("a", fresh(rig))
+    assert rig.log == [] and rig.in_step() == ("b", "a")
 
 
 def test_what_the_agent_cannot_open_is_told(nano_path: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bankai_edge._device import Device, DeviceError, PromptError
+from bankai_edge._device import Device, DeviceError, PromptError, Shell
 from bankai_edge._link import RC
 from bankai_edge.agent.device import AgentDevice, Keys, Machine
 from bankai_edge.agent.store import Store
@@ -133,6 +133,16 @@ def test_probes_beyond_the_budget_are_not_asked(tmp_path: Path) -> None:
     assert short.problem(*probes) == ""
     assert re.search("[23] of 10 probes were asked", short.log[-1])
     assert Asked(model, tmp_path / "c", 0.0).problem(("q", "2"))  # the first one always is
+
+
+def test_a_question_too_many_takes_nothing_from_the_answer_that_is_shown(tmp_path: Path) -> None:
+    shell = Shell(Asked(Script(q="forty-two", r="no"), tmp_path).device)
+    text = shell.answer(b"ask q")
+    refusal = shell.answer(b"ask r")
+    assert refusal.startswith("error: ") and "another prompt is being answered" in refusal
+    while (more := shell.step()) is not None:
+        text += more
+    assert text == "forty-two\n"
 
 
 def test_a_probe_that_cannot_be_asked_fails(tmp_path: Path) -> None:

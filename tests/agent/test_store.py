@@ -158,6 +158,20 @@ def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
         store.read("home")
 
 
+def test_a_walk_over_the_patches_sorts_them_once(tmp_path: Path) -> None:
+    """The device walks by index, for `info` too: it must not take the square of their number."""
+    fill(tmp_path)
+    store = Store(tmp_path)
+    names = store.names()
+    for index, name in enumerate(names):
+        found = store.at(index)
+        assert found is not None and found[0] == name
+    assert store.names() is names
+    store.remove("units")
+    assert store.names() == [name for name in names if name != "units"]
+    store.close()
+
+
 def test_leftovers_of_uploads_are_swept_at_start(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.begin("arith", 100)

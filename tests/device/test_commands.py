@@ -7,17 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from bankai_edge.errors import BankaiError
 from bankai_edge.model import Model
 from support.agents import HERE, make_patch
 from support.commands import QUESTION, answer_of, push_part, run
 from support.faults import scattered
 from support.firmware.board import client_of
 from support.ports import OnLine, Port
-from support.ports.table import on
+from support.ports.table import PORTS, on
 
 
 @pytest.fixture
@@ -108,3 +110,28 @@ def test_a_killed_command_leaves_a_device_that_answers(running: OnLine, scramble
     process.wait()
     run(running, "push", scramble, "--use")
     assert json.loads(run(running, "info", "--json"))["info"]["active"] == ["scramble"]
+
+
+@pytest.mark.parametrize("port", [port for port in PORTS if port.name.startswith("firmware")])
+def test_a_running_patch_whose_flash_rots_leaves_no_trace(
+    port: Port, running: OnLine, model: Model, tmp_path: Path
+) -> None:
+    """It cannot be taken off the weights any more: the device starts anew without it."""
+    plain = answer_of(model, [])
+    patch, other = make_patch(model, "p", range(0, 200, 2)), make_patch(model, "q", [1])
+    with client_of(running) as client:
+        client.push("q", other)
+        client.push("p", patch)
+        client.activate(["p"])
+    with (tmp_path / "flash").open("r+b") as flash:
+        flash.seek(flash.read().index(patch) + patch.index(model.id) + 32 + 12)  # amid the flips
+        byte = flash.read(1)[0]
+        flash.seek(-1, 1)
+        flash.write(bytes([byte ^ 0x10]))
+    with client_of(running) as client, suppress(BankaiError):
+        client.deactivate([])
+    with client_of(running) as client:
+        client.activate(["q"])
+        client.deactivate([])
+        assert client.verify()["weights_intact"]
+    assert run(running, "ask", QUESTION) == plain + "\n"

@@ -6,14 +6,15 @@ import re
 import time
 from pathlib import Path
 
+import cbor2
 import pytest
 
 from bankai_edge._device import DeviceError
-from bankai_edge._link import RC
+from bankai_edge._link import BK_GROUP, RC
 from bankai_edge.model import Model, Session
 from support import GOLDEN
 from support.agents import make_patch
-from support.direct import Direct
+from support.direct import HEADER, SMP_V2, WRITE, Direct
 from support.ports import Port, Running
 from support.ports.table import on
 
@@ -50,6 +51,16 @@ def test_answers_are_the_host_s(port: Port, device: Direct, model: Model) -> Non
         device.generate("9" * 200)
     with pytest.raises(DeviceError, match="the prompt is empty"):
         device.generate("\u00a0\n")
+
+
+@on()
+@pytest.mark.parametrize("damage", [b"\xff?", b"\xed\xa0", b"\xc3(", b"\xe2\x82", b"\xbd\xbd"])
+def test_a_prompt_that_is_no_text_is_refused(running: Running, damage: bytes) -> None:
+    body = cbor2.dumps({"prompt": "\ufffd??"}).replace(b"??", damage)
+    packet = HEADER.pack(WRITE | SMP_V2, 0, len(body), BK_GROUP, 1, 7) + body
+    answer = cbor2.loads(running.packet(packet)[HEADER.size :])
+    assert answer["err"] == {"group": BK_GROUP, "rc": RC["BAD_ARGUMENT"]}
+    assert answer["detail"] == "the prompt is not UTF-8"
 
 
 @on()
