@@ -99,7 +99,7 @@ class JournalFile:
 
     def _readable(self, path: Path) -> tuple[int, Journal]:
         try:
-            return _read(path)
+            return read_record(path)
         except OSError as error:
             # What cannot be read now may be whole, and must not be begun anew.
             self._note(f"{path.name} cannot be read ({error.strerror}): nothing can be changed")
@@ -151,14 +151,9 @@ class JournalFile:
             self._disk.overwrite(self._descriptors[slot], bytes(len(_MAGIC)))
             self._disk.sync(self._descriptors[slot])
         try:
-            return _read(self._paths[slot])[0] <= self._generation
+            return read_record(self._paths[slot])[0] <= self._generation
         except OSError:
             return True
-
-
-def peek(root: Path) -> Journal:
-    """The journal of a store that another process may have open; empty when there is none."""
-    return max((_read(root / slot) for slot in SLOTS), key=lambda record: record[0])[1]
 
 
 def _crc(generation: int, body: bytes) -> int:
@@ -178,7 +173,7 @@ def _encode(generation: int, journal: Journal) -> bytes:
     return b"%s %d %s" % (_MAGIC, VERSION, head) + body
 
 
-def _read(path: Path) -> tuple[int, Journal]:
+def read_record(path: Path) -> tuple[int, Journal]:
     """A slot's generation and journal; (0, empty) when it holds no whole record. Raises OSError."""
     try:
         head, _, rest = path.read_bytes().partition(b"\n")

@@ -9,7 +9,6 @@ from typing import Literal
 
 import pytest
 
-from bankai_edge.agent.journal import peek
 from bankai_edge.agent.store import StoreError
 from support.power_cut import (
     at_random,
@@ -21,6 +20,7 @@ from support.power_cut import (
     twice,
 )
 from support.sim_disk import PowerCut, SimDisk
+from support.stores import peek
 
 SEEDS = 60
 STRIDE = 9

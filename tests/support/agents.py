@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bankai_edge import _patch
-from bankai_edge.agent import journal
 from bankai_edge.model import Model
 from bankai_edge.patch import Patch, encode
+from support.stores import peek
 
 # Run from here, never from the root: there `-m` would find the sources, which have no core beside.
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ def make_patch(model: Model, name: str, rows: Sequence[int], *, layer: int = 0) 
 
 def on_disk(store: Path, name: str) -> bytes | None:
     """The bytes of a patch in a store that an agent has open; None when it has none."""
-    stored = journal.peek(store).patches.get(name)
+    stored = peek(store).patches.get(name)
     return (store / "patches" / stored.file_name).read_bytes() if stored else None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lives import PROMPT, VERSIONS, Ideal, Set, do, patch, random_step
 
-from bankai_edge.agent.journal import Journal, peek
+from bankai_edge.agent.journal import Journal
 from bankai_edge.errors import BankaiError, DeviceTimeoutError, NoDeviceError
 from bankai_edge.host.address import Address
 from bankai_edge.host.client import Client, RefusedError
@@ -22,6 +22,7 @@ from bankai_edge.host.transports import open_transport
 from bankai_edge.model import Model, Session
 from bankai_edge.shipped import NANO
 from support.agents import COMMAND, HERE, Agent
+from support.stores import peek
 
 LONGEST_LIFE_S = 0.3
 TOKENS = 3

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bankai_edge.agent.journal import SLOTS, Journal, read_record
 from bankai_edge.agent.limits import Quota
 from bankai_edge.agent.store import Store
 
 State = tuple[dict[str, bytes], dict[str, bytes], dict[str, bytes], dict[str, int]]
+
+
+def peek(root: Path) -> Journal:
+    """The journal of a store that another process may have open; empty when there is none."""
+    return max((read_record(root / slot) for slot in SLOTS), key=lambda record: record[0])[1]
 
 
 def put(store: Store, name: str, data: bytes, sequence: int | None = None) -> None:
