@@ -246,7 +246,7 @@ cdef class Device:
         memset(&parts, 0, sizeof(parts))
         parts.port, parts.store = &self._port_hooks, &self._store_hooks
         parts.session, parts.trust = &self._session_hooks, &self._trust_hooks
-        parts.probe_budget_ms = <uint32_t>(probe_budget_s * 1000)
+        parts.probe_budget_ms = <uint32_t>min(probe_budget_s * 1000, 4294967295.0)
         parts.answer = <uint8_t *><char *>self._answer
         parts.answer_bytes = <size_t>len(self._answer)
         parts.piece = <uint8_t *><char *>self._piece
@@ -427,7 +427,9 @@ cdef int _found(entry, bk_stored *out) except -1:
 cdef void _quota(void *p, bk_quota *q) noexcept:
     d = <Device>p
     try:
-        q.patches, q.patch_bytes, q.total_bytes = d._store.quota()
+        patches, q.patch_bytes, total_bytes = d._store.quota()
+        q.patches = min(patches, 0xFFFFFFFF)
+        q.total_bytes = min(total_bytes, 0xFFFFFFFFFFFFFFFF)
     except BaseException as error:
         d._failed(error)
         memset(q, 0, sizeof(q[0]))
