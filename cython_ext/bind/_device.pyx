@@ -81,7 +81,7 @@ cdef class Device:
         memset(&parts, 0, sizeof(parts))
         parts.port, parts.store = &self._port_hooks, &self._store_hooks
         parts.session, parts.trust = &self._session_hooks, &self._trust_hooks
-        parts.probe_budget_ms = <uint32_t>(probe_budget_s * 1000)
+        parts.probe_budget_ms = <uint32_t>min(probe_budget_s * 1000, 4294967295.0)
         parts.answer = <uint8_t *><char *>self._answer
         parts.answer_bytes = <size_t>len(self._answer)
         parts.piece = <uint8_t *><char *>self._piece

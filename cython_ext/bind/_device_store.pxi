@@ -15,7 +15,9 @@ cdef int _found(entry, bk_stored *out) except -1:
 cdef void _quota(void *p, bk_quota *q) noexcept:
     d = <Device>p
     try:
-        q.patches, q.patch_bytes, q.total_bytes = d._store.quota()
+        patches, q.patch_bytes, total_bytes = d._store.quota()
+        q.patches = min(patches, 0xFFFFFFFF)
+        q.total_bytes = min(total_bytes, 0xFFFFFFFFFFFFFFFF)
     except BaseException as error:
         d._failed(error)
         memset(q, 0, sizeof(q[0]))

@@ -15,6 +15,7 @@ import pytest
 from bankai_edge._device import Device, DeviceError, PromptError, Shell
 from bankai_edge._link import RC
 from bankai_edge.agent.device import AgentDevice, Keys, Machine
+from bankai_edge.agent.limits import Quota
 from bankai_edge.agent.store import Store
 from bankai_edge.model import Model, Session
 from bankai_edge.patch import Patch, decode, encode
@@ -68,7 +69,7 @@ class Asked:
 
     def __init__(self, script: Script, root: Path, budget_s: float = 30.0) -> None:
         self.log: list[str] = []
-        store = Store(root)
+        self.store = store = Store(root)
         port = Machine("none", self.log.append, lambda: None)
         keys = Keys(root / "keys", "open", self.log.append)
         self.device = Device(
@@ -133,6 +134,13 @@ def test_probes_beyond_the_budget_are_not_asked(tmp_path: Path) -> None:
     assert short.problem(*probes) == ""
     assert re.search("[23] of 10 probes were asked", short.log[-1])
     assert Asked(model, tmp_path / "c", 0.0).problem(("q", "2"))  # the first one always is
+
+
+def test_limits_beyond_all_bounds_are_none(tmp_path: Path) -> None:
+    model = Script(q="4", r="5")
+    asked = Asked(model, tmp_path, budget_s=float("inf"))
+    asked.store.limits = Quota(patches=1 << 40, total_bytes=1 << 70)
+    assert asked.problem(("q", "4"), ("r", "6")).startswith("p: probe 2 of 2")
 
 
 def test_a_question_too_many_takes_nothing_from_the_answer_that_is_shown(tmp_path: Path) -> None:
