@@ -12,6 +12,8 @@ ruff check .
 ruff format --check .
 mypy
 codespell
+find cython_ext firmware tests -name .pio -prune -o -name "*.[ch]" -print0 |
+    xargs -0 clang-format --dry-run -Werror
 python tools/check/house.py
 python -m pip install -q --disable-pip-version-check -r firmware/requirements.txt
 exec pytest "$@"

@@ -201,8 +201,7 @@ static int switch_to(bk_active *a, const bk_patch_set *wanted, bool admitted, ui
     if (!s->ready || !s->ready(s->self, wanted, &a->probes)) {
         rc = load_set(a, wanted, admitted, &now, why);
         a->probes = false;
-        for (uint32_t i = 0; i < wanted->n && !rc; i++)
-            a->probes |= now.patches[i]->n_canaries > 0;
+        for (uint32_t i = 0; i < wanted->n && !rc; i++) a->probes |= now.patches[i]->n_canaries > 0;
     }
     if (rc) return rc;
     bk_active_running(a, &was);

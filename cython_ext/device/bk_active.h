@@ -34,10 +34,10 @@ typedef struct {
     uint8_t *piece; /* [about.room] text of a probe's answer */
     size_t piece_bytes;
     bk_patch_set set;                         /* what runs */
-    bool probes;                              /* may there be some in what was switched to last? */
-    const bk_patch_set *loading;              /* what is to run: its patches stay loaded too */
-    bk_loaded loaded[2 * BK_MAX_ACTIVE];      /* of what runs and is to run; else of any */
-    bk_smp_name pending;                      /* of the upload */
+    bool probes; /* may there be some in what was switched to last? */
+    const bk_patch_set *loading; /* what is to run: its patches stay loaded too */
+    bk_loaded loaded[2 * BK_MAX_ACTIVE]; /* of what runs and is to run; else of any */
+    bk_smp_name pending; /* of the upload */
 } bk_active;
 
 /* At start: the recorded set, without what no longer fits; never an obstacle. A set that was not

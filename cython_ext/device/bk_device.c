@@ -282,9 +282,13 @@ void bk_device_init(bk_device *d, const bk_device_parts *parts) {
     memset(d, 0, sizeof *d);
     d->parts = *parts;
     bk_answer_init(&d->answer, parts->session, parts->answer, parts->answer_bytes);
-    d->active = (bk_active){.port = parts->port, .store = parts->store, .session = parts->session,
-                            .trust = parts->trust, .probe_budget_ms = parts->probe_budget_ms,
-                            .piece = parts->piece, .piece_bytes = parts->piece_bytes};
+    d->active = (bk_active){.port = parts->port,
+                            .store = parts->store,
+                            .session = parts->session,
+                            .trust = parts->trust,
+                            .probe_budget_ms = parts->probe_budget_ms,
+                            .piece = parts->piece,
+                            .piece_bytes = parts->piece_bytes};
 }
 
 void bk_device_restore(bk_device *d) { bk_active_restore(&d->active); }

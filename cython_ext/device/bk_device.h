@@ -55,8 +55,7 @@ void bk_device_about(const bk_device *d, const char *board, char *text, size_t c
 
 /* A fresh sentence in `detail`; one of three parts, returning rc. */
 bk_say bk_device_say(bk_device *d);
-int bk_device_refuse(bk_device *d, int rc, const char *before, const char *what,
-                     const char *after);
+int bk_device_refuse(bk_device *d, int rc, const char *before, const char *what, const char *after);
 
 /* The sentence about the store's last failure, if it has one; returns rc. */
 int bk_device_store_rc(bk_device *d, int rc);

@@ -10,7 +10,8 @@
 
 #include "bk_smp.h"
 
-typedef uint32_t bk_patch_id; /* names one patch's bytes for as long as the device runs; 0 is none */
+/* Names one patch's bytes for as long as the device runs; 0 is none. */
+typedef uint32_t bk_patch_id;
 
 /* The id of the upload that is not committed yet. */
 #define BK_PATCH_PENDING UINT32_MAX

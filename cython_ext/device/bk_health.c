@@ -107,9 +107,7 @@ static int ask(const bk_active *a, const char *name, const bk_patch *patch, uint
     return BK_RC_CANARY;
 }
 
-static uint32_t now_ms(const bk_health *h) {
-    return h->active->port->ms(h->active->port->self);
-}
+static uint32_t now_ms(const bk_health *h) { return h->active->port->ms(h->active->port->self); }
 
 void bk_health_start(bk_health *h, const bk_active *active) {
     *h = (bk_health){.active = active};

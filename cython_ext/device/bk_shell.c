@@ -201,9 +201,9 @@ static const struct {
     const char *name;
     int (*answer)(bk_shell *s, words rest);
 } verbs[] = {
-    {"help", help},     {"info", info},       {"list", list},     {"use", use},
-    {"off", off},       {"rollback", rollback}, {"rm", remove_patch}, {"verify", verify},
-    {"ask", ask},       {"bench", bench},     {"logits", logits}, {"reset", reset},
+    {"help", help}, {"info", info},         {"list", list},       {"use", use},
+    {"off", off},   {"rollback", rollback}, {"rm", remove_patch}, {"verify", verify},
+    {"ask", ask},   {"bench", bench},       {"logits", logits},   {"reset", reset},
 };
 
 /* ---- lines -------------------------------------------------------------------------------- */

@@ -60,10 +60,8 @@ int bk_gate_open(const bk_trust *trust, const bk_device_port *port, const char *
         return refuse(name, " is not as it was signed: its signature does not fit the key ", key,
                       "", why);
     switch (trust->look_up(trust->self, key)) {
-    case BK_KEY_TRUSTED:
-        return BK_RC_OK;
-    case BK_KEY_REVOKED:
-        return refuse(name, " is signed by ", key, ", whose key was revoked", why);
+    case BK_KEY_TRUSTED: return BK_RC_OK;
+    case BK_KEY_REVOKED: return refuse(name, " is signed by ", key, ", whose key was revoked", why);
     default:
         return complain(trust, port, name, " is signed by ", key,
                         ", whom this device does not trust", why);

@@ -58,29 +58,29 @@ static inline __attribute__((always_inline)) void bk_tile_panels(
 
 /* A layout's functions in the table of a kernel, `pack` apart, static or extern; bit_at(r, c) is
  * where column c of row r of a tile lies, in bits from the start of its block. */
-#define BK_TILE_LAYOUT(scope, layout, tile, bit_at)                                              \
-    scope size_t layout##_packed_bytes(uint32_t rows, uint32_t cols) {                           \
-        return bk_tile_packed_bytes(tile, rows, cols);                                           \
-    }                                                                                            \
-    scope void layout##_flip_bit(const bk_mat *w, uint32_t row, uint32_t col) {                  \
-        uint32_t at = bit_at(row % (tile), col % BK_Q1_COLS);                                    \
-        bk_tile_at(tile, w, row, col / BK_Q1_COLS)[at / 8] ^= (uint8_t)(1u << at % 8);           \
-    }                                                                                            \
-    /* negating the scale negates the group's part of the sum, exactly */                        \
-    scope void layout##_flip_group(const bk_mat *w, uint32_t row, uint32_t group) {              \
-        uint8_t *scales = bk_tile_at(tile, w, row, group) + BK_TILE_SCALES_AT(tile);             \
-        scales[2 * (row % (tile)) + 1] ^= 0x80;                                                  \
+#define BK_TILE_LAYOUT(scope, layout, tile, bit_at)                                                \
+    scope size_t layout##_packed_bytes(uint32_t rows, uint32_t cols) {                             \
+        return bk_tile_packed_bytes(tile, rows, cols);                                             \
+    }                                                                                              \
+    scope void layout##_flip_bit(const bk_mat *w, uint32_t row, uint32_t col) {                    \
+        uint32_t at = bit_at(row % (tile), col % BK_Q1_COLS);                                      \
+        bk_tile_at(tile, w, row, col / BK_Q1_COLS)[at / 8] ^= (uint8_t)(1u << at % 8);             \
+    }                                                                                              \
+    /* negating the scale negates the group's part of the sum, exactly */                          \
+    scope void layout##_flip_group(const bk_mat *w, uint32_t row, uint32_t group) {                \
+        uint8_t *scales = bk_tile_at(tile, w, row, group) + BK_TILE_SCALES_AT(tile);               \
+        scales[2 * (row % (tile)) + 1] ^= 0x80;                                                    \
     }
 
-#define BK_TILE_DECLARE(layout)                                                                  \
-    size_t layout##_packed_bytes(uint32_t rows, uint32_t cols);                                  \
-    void layout##_pack(const bk_mat *w, uint32_t row0, uint32_t row1);                           \
-    void layout##_flip_bit(const bk_mat *w, uint32_t row, uint32_t col);                         \
+#define BK_TILE_DECLARE(layout)                                                                    \
+    size_t layout##_packed_bytes(uint32_t rows, uint32_t cols);                                    \
+    void layout##_pack(const bk_mat *w, uint32_t row0, uint32_t row1);                             \
+    void layout##_flip_bit(const bk_mat *w, uint32_t row, uint32_t col);                           \
     void layout##_flip_group(const bk_mat *w, uint32_t row, uint32_t group);
 
 /* These members of a kernel's table. */
-#define BK_TILE_MEMBERS(layout, rows)                                                            \
-    .tile = rows, .packed_bytes = layout##_packed_bytes, .pack = layout##_pack,                  \
+#define BK_TILE_MEMBERS(layout, rows)                                                              \
+    .tile = rows, .packed_bytes = layout##_packed_bytes, .pack = layout##_pack,                    \
     .flip_bit = layout##_flip_bit, .flip_group = layout##_flip_group
 
 #endif

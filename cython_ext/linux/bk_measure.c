@@ -78,8 +78,8 @@ static void multiply_part(void *arg, uint32_t part, uint32_t parts) {
                    row0, row1);
 }
 
-void bk_measure_multiply(const bk_kernel *k, const bk_mat *w, const void *act, uint32_t n,
-                         float *y, const bk_parallel *par) {
+void bk_measure_multiply(const bk_kernel *k, const bk_mat *w, const void *act, uint32_t n, float *y,
+                         const bk_parallel *par) {
     multiply_job job = {k, w, act, n, y};
     bk_parallel_run(par, multiply_part, &job);
 }

@@ -10,7 +10,7 @@
 uint64_t bk_measure_read(const uint8_t *bytes, size_t n, uint32_t times, const bk_parallel *par);
 
 /* y = w act for n vectors, the rows shared out over all parts as the forward pass does. */
-void bk_measure_multiply(const bk_kernel *k, const bk_mat *w, const void *act, uint32_t n,
-                         float *y, const bk_parallel *par);
+void bk_measure_multiply(const bk_kernel *k, const bk_mat *w, const void *act, uint32_t n, float *y,
+                         const bk_parallel *par);
 
 #endif

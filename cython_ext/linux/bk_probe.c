@@ -73,8 +73,8 @@ static void score_row(const float *row, uint32_t vocab, int32_t right, double *l
 }
 
 int bk_probe_read(bk_state *s, const bk_probes *p, const uint32_t *chosen, uint32_t n_chosen,
-                  uint32_t layer, const float *from, float *taps, size_t tap_stride,
-                  float *logits, bk_probe_scores *out) {
+                  uint32_t layer, const float *from, float *taps, size_t tap_stride, float *logits,
+                  bk_probe_scores *out) {
     const bk_model *m = s->model;
     uint32_t before = 0;
     s->pos = 0;
@@ -90,11 +90,16 @@ int bk_probe_read(bk_state *s, const bk_probes *p, const uint32_t *chosen, uint3
         s->pos = keep;
         if (layer)
             for (uint32_t t = keep; t < read; t++)
-                memcpy(s->x + (size_t)(t - keep) * m->hidden,
-                       from + (size_t)nodes[t] * m->hidden, m->hidden * sizeof(float));
-        bk_resume span = {.tokens = tokens + keep, .n = read - keep, .layer = layer, .x = s->x,
-                        .n_logits = answer, .logits = logits, .tap_stride = tap_stride,
-                        .taps = taps ? taps + (size_t)nodes[keep] * m->hidden : NULL};
+                memcpy(s->x + (size_t)(t - keep) * m->hidden, from + (size_t)nodes[t] * m->hidden,
+                       m->hidden * sizeof(float));
+        bk_resume span = {.tokens = tokens + keep,
+                          .n = read - keep,
+                          .layer = layer,
+                          .x = s->x,
+                          .n_logits = answer,
+                          .logits = logits,
+                          .tap_stride = tap_stride,
+                          .taps = taps ? taps + (size_t)nodes[keep] * m->hidden : NULL};
         int err = bk_forward_from(s, &span);
         if (err) return err;
         double logprob = 0.0, margin = INFINITY;
@@ -103,9 +108,9 @@ int bk_probe_read(bk_state *s, const bk_probes *p, const uint32_t *chosen, uint3
                       &logprob, &margin);
         out->logprob[j] = logprob;
         out->margin[j] = margin;
-        out->gap[j] = p->rival[i] < 0 ? 0.0
-                                      : (double)logits[tokens[read - answer + 1]] -
-                                            (double)logits[p->rival[i]];
+        out->gap[j] = p->rival[i] < 0
+                          ? 0.0
+                          : (double)logits[tokens[read - answer + 1]] - (double)logits[p->rival[i]];
     }
     return BK_OK;
 }

@@ -26,7 +26,7 @@ typedef struct {
  * NULL, or (all probes chosen) [n_layers, tap_stride] to fill for the layers after it. logits:
  * scratch of [longest answer, vocab]. Result j is that of chosen[j]. Same bits on every CPU. */
 int bk_probe_read(bk_state *s, const bk_probes *p, const uint32_t *chosen, uint32_t n_chosen,
-                  uint32_t layer, const float *from, float *taps, size_t tap_stride,
-                  float *logits, bk_probe_scores *out);
+                  uint32_t layer, const float *from, float *taps, size_t tap_stride, float *logits,
+                  bk_probe_scores *out);
 
 #endif

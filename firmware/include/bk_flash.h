@@ -13,7 +13,7 @@ typedef struct {
     const uint8_t *base;   /* [n_sectors * sector_bytes], memory-mapped */
     uint32_t sector_bytes; /* a multiple of 64, at least BK_STORE_SECTOR_MIN (bk_store.h) */
     uint32_t n_sectors;    /* 2 to BK_STORE_MAX_SECTORS */
-    uint32_t unit;         /* bytes that are programmed at once, aligned: a power of two, at most 32 */
+    uint32_t unit; /* bytes that are programmed at once, aligned: a power of two, at most 32 */
     /* 0, or any other number for a failure. */
     int (*erase)(void *self, uint32_t sector);
     /* n bytes at offset `at` of base; both multiples of unit. p lies in RAM, at any address. What

@@ -54,7 +54,8 @@ typedef struct {
     bool uploading;
     uint32_t upload_at, upload_size, upload_off;
     bk_store_stream upload;
-    uint32_t next_id, newest; /* generation of any sector, the head's or of one that does not count */
+    uint32_t next_id,
+        newest; /* generation of any sector, the head's or of one that does not count */
     uint32_t state_at, sequences_at, sequences_bytes; /* in flash->base, of the newest state */
     uint32_t pos;                                     /* in the head sector; its end: closed */
     uint8_t ring[BK_STORE_MAX_SECTORS];               /* the next to be erased first, head last */

@@ -40,13 +40,13 @@ typedef struct {
     uint8_t *overlay; /* [overlay_bytes] all that is left, 8-byte aligned; a set that needs more is
                        * refused */
     size_t overlay_bytes;
-    size_t used_bytes;       /* of the board's memory, by all but overlays */
+    size_t used_bytes; /* of the board's memory, by all but overlays */
     int32_t stops[BK_STOPS]; /* tokens that end an answer; -1: none */
     bk_talk talks[BK_TALKS]; /* the host's, and the patches' own probes */
-    const bk_talk *cached;   /* whose tokens the KV cache holds */
-    uint8_t sha256[32];      /* of the model's bytes, as found at the start */
-    bool known;              /* there is a model: patches are checked against it */
-    bool runs;               /* and there is memory to run it */
+    const bk_talk *cached; /* whose tokens the KV cache holds */
+    uint8_t sha256[32]; /* of the model's bytes, as found at the start */
+    bool known; /* there is a model: patches are checked against it */
+    bool runs; /* and there is memory to run it */
 } bk_session;
 
 /* Open the board's model in the board's memory. Where that is not possible, says why, and known
@@ -61,8 +61,7 @@ void bk_session_forget(bk_session *s);
 
 /* Begin to continue a prompt. Returns the number of its tokens: from ctx on it leaves no room for
  * an answer, and nothing is begun. BK_ERR_ARGUMENT: it has none; BK_ERR_CONTEXT: too many. */
-int32_t bk_talk_start(bk_session *s, bk_talk *t, const char *prompt, size_t n,
-                      uint32_t max_tokens);
+int32_t bk_talk_start(bk_session *s, bk_talk *t, const char *prompt, size_t n, uint32_t max_tokens);
 
 /* One pass over one token; feeds the watchdog. New text goes to out; at least bk_talk_room bytes
  * of it. Returns the text's bytes; t->done says whether more may come. */
@@ -71,7 +70,6 @@ size_t bk_talk_room(const bk_session *s);
 
 /* Encode a text; returns the number of its tokens, which are there when they are at most cap.
  * BK_ERR_CONTEXT: far too many. Drops the cache. */
-int32_t bk_session_encode(bk_session *s, const char *text, size_t n, int32_t *tokens,
-                          uint32_t cap);
+int32_t bk_session_encode(bk_session *s, const char *text, size_t n, int32_t *tokens, uint32_t cap);
 
 #endif

@@ -50,8 +50,7 @@ static void about(void *self, bk_session_about *out) {
 /* Between the two the weights are as in the file. */
 static void swap(chip *c, const bk_members *off, const bk_members *on) {
     bk_model *m = &c->session.model;
-    if (m->writable &&
-        bk_patch_swap(m, off->patches, off->set.n, on->patches, on->set.n, true))
+    if (m->writable && bk_patch_swap(m, off->patches, off->set.n, on->patches, on->set.n, true))
         give_up(c, "the active set cannot be taken off the weights: the device starts anew");
 }
 
@@ -195,10 +194,7 @@ static void poll(void *self, bk_ticket ticket, bool wait, uint8_t *p, size_t cap
     while (wait && !n && !talk->done);
     uint64_t us = bk_port_ns() - c->start_ns;
     (void)bk_divide(&us, 1000);
-    *piece = (bk_piece){.n = n,
-                        .steps = n > 0,
-                        .us = us,
-                        .done = talk->done};
+    *piece = (bk_piece){.n = n, .steps = n > 0, .us = us, .done = talk->done};
 }
 
 static void cancel(void *self, bk_ticket ticket) {
@@ -259,11 +255,21 @@ static int logits(void *self, const char *text, size_t n, uint8_t digest[32], bk
 
 /* ---- start -------------------------------------------------------------------------------- */
 
-#define HOOKS(in_place) \
-    { \
-        .self = &here, .wants_running = (in_place), .about = about, .check = check, \
-        .ready = ready, .use = use, .weights = weights, .forget = forget, .begin = begin, \
-        .poll = poll, .cancel = cancel, .bench = bench, .logits = logits, \
+#define HOOKS(in_place)                                                                            \
+    {                                                                                              \
+        .self = &here,                                                                             \
+        .wants_running = (in_place),                                                               \
+        .about = about,                                                                            \
+        .check = check,                                                                            \
+        .ready = ready,                                                                            \
+        .use = use,                                                                                \
+        .weights = weights,                                                                        \
+        .forget = forget,                                                                          \
+        .begin = begin,                                                                            \
+        .poll = poll,                                                                              \
+        .cancel = cancel,                                                                          \
+        .bench = bench,                                                                            \
+        .logits = logits,                                                                          \
     }
 
 static const bk_device_session hooks[] = {HOOKS(false), HOOKS(true)};

@@ -47,8 +47,8 @@ static void block(bk_sha512 *s, const uint8_t *p) {
     memcpy(v, s->h, sizeof v);
     for (unsigned i = 0; i < 80; i++) {
         uint64_t word = i < 16 ? w[i] : extend(w, i), a = v[0], e = v[4];
-        uint64_t t1 = v[7] + (ror(e, 14) ^ ror(e, 18) ^ ror(e, 41)) +
-                      ((e & v[5]) ^ (~e & v[6])) + K[i] + word;
+        uint64_t t1 = v[7] + (ror(e, 14) ^ ror(e, 18) ^ ror(e, 41)) + ((e & v[5]) ^ (~e & v[6])) +
+                      K[i] + word;
         uint64_t t2 = (ror(a, 28) ^ ror(a, 34) ^ ror(a, 39)) +
                       ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
         memmove(v + 1, v, 7 * sizeof v[0]);
@@ -59,9 +59,9 @@ static void block(bk_sha512 *s, const uint8_t *p) {
 }
 
 void bk_sha512_init(bk_sha512 *s) {
-    static const uint64_t H0[8] = {
-        0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
-        0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179};
+    static const uint64_t H0[8] = {0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b,
+                                   0xa54ff53a5f1d36f1, 0x510e527fade682d1, 0x9b05688c2b3e6c1f,
+                                   0x1f83d9abfb41bd6b, 0x5be0cd19137e2179};
     memcpy(s->h, H0, sizeof H0);
     s->n = 0;
 }

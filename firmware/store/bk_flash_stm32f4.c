@@ -37,7 +37,8 @@ static flash_registers *registers(void) { return (flash_registers *)REGISTERS_AT
 #define CR_LOCK (1u << 31)
 
 static int settled(flash_registers *r) {
-    while (r->sr & SR_BSY) {}
+    while (r->sr & SR_BSY) {
+    }
     return r->sr & SR_ERRORS ? -1 : 0;
 }
 
@@ -46,7 +47,8 @@ static int unlock(flash_registers *r) {
         r->keyr = KEY1;
         r->keyr = KEY2;
     }
-    while (r->sr & SR_BSY) {}
+    while (r->sr & SR_BSY) {
+    }
     r->sr = SR_ERRORS; /* written as ones to clear */
     return r->cr & CR_LOCK ? -1 : 0;
 }
@@ -90,8 +92,13 @@ static int program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
 }
 
 const bk_flash bk_flash_stm32f4 = {
-    .base = (const uint8_t *)SECTORS_AT, .sector_bytes = SECTOR_BYTES, .n_sectors = N_SECTORS,
-    .unit = UNIT, .erase = erase, .program = program, .self = NULL,
+    .base = (const uint8_t *)SECTORS_AT,
+    .sector_bytes = SECTOR_BYTES,
+    .n_sectors = N_SECTORS,
+    .unit = UNIT,
+    .erase = erase,
+    .program = program,
+    .self = NULL,
 };
 
 #endif

@@ -12,7 +12,8 @@ static const bk_log_sequence no_sequence = {0};
 /* Index of the listed patch of that name, or n_patches. */
 static uint32_t listed(const bk_store *s, const char *name) {
     uint32_t i = 0;
-    while (i < s->n_patches && !(s->patches[i].listed && bk_name_order(s->patches[i].name, name) == 0))
+    while (i < s->n_patches &&
+           !(s->patches[i].listed && bk_name_order(s->patches[i].name, name) == 0))
         i++;
     return i;
 }
@@ -245,8 +246,7 @@ int bk_store_commit(bk_store *s, bool has_sequence, uint32_t sequence, bk_store_
         put_back(s, &u);
         return BK_RC_NO_SPACE;
     }
-    int rc = same ? BK_RC_OK
-                  : bk_log_stream_put32(s->flash, &s->upload, bk_log_crc(s->upload.crc));
+    int rc = same ? BK_RC_OK : bk_log_stream_put32(s->flash, &s->upload, bk_log_crc(s->upload.crc));
     if (rc == BK_RC_OK && !same) rc = bk_log_stream_pad(s->flash, &s->upload);
     if (rc != BK_RC_OK) {
         put_back(s, &u);

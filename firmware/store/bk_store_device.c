@@ -129,7 +129,6 @@ static const bk_device_store hooks = {
 const bk_device_store *bk_store_device_open(const bk_flash *flash, const bk_device_port *port) {
     if (bk_store_mount(&store, flash))
         port->log(port->self, "the store cannot be written: nothing can be changed");
-    if (store.n_damaged)
-        port->log(port->self, "the store held damaged patches, which are dropped");
+    if (store.n_damaged) port->log(port->self, "the store held damaged patches, which are dropped");
     return &hooks;
 }

@@ -24,7 +24,8 @@ uint32_t bk_log_record_bytes(const bk_flash *f, uint32_t length) {
 }
 
 /* A head counts only where it was written: in this sector, since its last erase, at this place. */
-static uint32_t head_crc(const bk_flash *f, const uint8_t *fields, uint32_t at, uint32_t generation) {
+static uint32_t head_crc(const bk_flash *f, const uint8_t *fields, uint32_t at,
+                         uint32_t generation) {
     uint8_t place[8];
     bk_store32_le(place, generation);
     bk_store32_le(place + 4, at % f->sector_bytes);
@@ -84,9 +85,7 @@ int bk_log_erase(const bk_flash *f, uint32_t sector) {
     return bk_log_blank(f, at, at + f->sector_bytes) ? BK_RC_OK : BK_RC_IO;
 }
 
-void bk_log_stream_begin(bk_store_stream *t, uint32_t at) {
-    *t = (bk_store_stream){.at = at};
-}
+void bk_log_stream_begin(bk_store_stream *t, uint32_t at) { *t = (bk_store_stream){.at = at}; }
 
 static int flush(const bk_flash *f, bk_store_stream *t) {
     int rc = program(f, t->at, t->buf, bk_log_grain(f));

@@ -15,13 +15,14 @@ typedef struct {
 
 static plan plan_of(const bk_store *s, bool dry) {
     plan p = {.pos = s->pos, .generation = s->generation, .newest = s->newest, .dry = dry};
-    for (uint32_t i = 0; i < s->n_patches; i++)
-        p.at[i] = bk_log_patch_at(s->flash, &s->patches[i]);
+    for (uint32_t i = 0; i < s->n_patches; i++) p.at[i] = bk_log_patch_at(s->flash, &s->patches[i]);
     memcpy(p.ring, s->ring, sizeof p.ring);
     return p;
 }
 
-static uint32_t end_of(const bk_flash *f, uint32_t sector) { return (sector + 1) * f->sector_bytes; }
+static uint32_t end_of(const bk_flash *f, uint32_t sector) {
+    return (sector + 1) * f->sector_bytes;
+}
 
 static uint32_t head_end(const bk_store *s, const plan *p) {
     return end_of(s->flash, p->ring[s->flash->n_sectors - 1]);

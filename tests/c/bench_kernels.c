@@ -91,10 +91,8 @@ static workload prepare(const bk_kernel *k, const uint8_t *data, uint32_t rows, 
     for (uint32_t i = 0; i < l.n_mats; i++) {
         uint8_t *at = l.packed + l.bytes * i;
         l.w[i] = (bk_mat){data, BK_TYPE_Q1_0, rows, cols, at};
-        if (k->pack)
-            k->pack(&l.w[i], 0, rows);
-        else
-            l.w[i].data = memcpy(at, data, l.bytes);
+        if (k->pack) k->pack(&l.w[i], 0, rows);
+        else l.w[i].data = memcpy(at, data, l.bytes);
     }
     float *x = random_floats((size_t)n * cols);
     l.act = room(n * k->act_bytes(cols));
@@ -162,8 +160,7 @@ static void bench_shape(uint32_t rows, uint32_t cols, uint32_t n, size_t total, 
         double s = median_of(l[i].seconds, samples) / repeats / piece;
         double best = l[i].seconds[0] / repeats / piece; /* sorted by now */
         double gmac = (double)rows * cols * n / 1e9;
-        if (n == 1)
-            print_gemv(&l[i], s, best, read, read_best);
+        if (n == 1) print_gemv(&l[i], s, best, read, read_best);
         else
             printf("%6ux%-5u n %3u  %-16s %8.1f GMAC/s (%.1f)\n", rows, cols, n, l[i].k->name,
                    gmac / s, gmac / best);
@@ -188,12 +185,14 @@ static void peak_part(void *arg, uint32_t part, uint32_t parts) {
        "8\n\t" op "9\n\t"
     for (uint32_t i = 0; i < job->loops; i++) {
         if (job->wide)
-            __asm__ volatile(TEN("vpdpbusd %%zmm14,%%zmm15,%%zmm")::: "memory", "xmm0", "xmm1",
-                             "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
+            __asm__ volatile(TEN("vpdpbusd %%zmm14,%%zmm15,%%zmm")::
+                                 : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+                                   "xmm7", "xmm8", "xmm9");
         else /* maddubs needs an addition with it */
             __asm__ volatile(TEN("vpmaddubsw %%ymm14,%%ymm15,%%ymm")
-                             TEN("vpaddw %%ymm14,%%ymm15,%%ymm")::: "memory", "xmm0", "xmm1",
-                             "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
+                                 TEN("vpaddw %%ymm14,%%ymm15,%%ymm")::
+                                     : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+                                       "xmm6", "xmm7", "xmm8", "xmm9");
     }
 #endif
     (void)job;
@@ -240,8 +239,10 @@ static void bench_vectors(void) {
     uint16_t *kv = room(POSITIONS * D * sizeof(uint16_t) * 2);
     for (size_t i = 0; i < (size_t)POSITIONS * D * 2; i++) kv[i] = (uint16_t)(0x3000 + i % 997);
     bk_vec norm = {(const uint8_t *)y, BK_TYPE_F32, 2048};
-    printf("us: %14s  quantise256 quantise2048 quantise6144 norm2048 silu6144 attend100 attend1000 "
-           "attend4000\n", "");
+    printf(
+        "us: %14s  quantise256 quantise2048 quantise6144 norm2048 silu6144 attend100 attend1000 "
+        "attend4000\n",
+        "");
     for (unsigned i = 0; i < n_kernels; i++) {
         const bk_kernel *k = kernels[i];
         void *act = room(k->act_bytes(N));

@@ -35,7 +35,8 @@ static void fill(job *j, uint32_t rows, uint32_t cols) {
     uint32_t state = 1;
     uint8_t *data = room((size_t)rows * bk_q1_row_bytes(cols));
     j->w = (bk_mat){.data = data, .type = BK_TYPE_Q1_0, .rows = rows, .cols = cols};
-    for (size_t i = 0; i < rows * bk_q1_row_bytes(cols); i++) data[i] = (uint8_t)(next(&state) >> 24);
+    for (size_t i = 0; i < rows * bk_q1_row_bytes(cols); i++)
+        data[i] = (uint8_t)(next(&state) >> 24);
     for (size_t i = 0; i < rows * bk_q1_row_bytes(cols); i += BK_Q1_BYTES)
         bk_store16_le(data + i, 0x2401); /* a small scale */
     j->x = room((size_t)j->n * cols * sizeof(float));

@@ -45,7 +45,8 @@ typedef struct {
     char label[17];
 } esp_partition_t;
 
-esp_err_t uart_driver_install(uart_port_t port, int rx, int tx, int queue, QueueHandle_t *q, int flags);
+esp_err_t uart_driver_install(uart_port_t port, int rx, int tx, int queue, QueueHandle_t *q,
+                              int flags);
 esp_err_t uart_param_config(uart_port_t port, const uart_config_t *config);
 esp_err_t uart_set_pin(uart_port_t port, int tx, int rx, int rts, int cts);
 int uart_read_bytes(uart_port_t port, void *buf, uint32_t length, TickType_t wait);
@@ -56,7 +57,8 @@ esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, si
                              esp_partition_mmap_memory_t memory, const void **out,
                              esp_partition_mmap_handle_t *handle);
 esp_err_t esp_partition_erase_range(const esp_partition_t *partition, size_t offset, size_t size);
-esp_err_t esp_partition_write(const esp_partition_t *partition, size_t at, const void *src, size_t n);
+esp_err_t esp_partition_write(const esp_partition_t *partition, size_t at, const void *src,
+                              size_t n);
 _Noreturn void esp_restart(void);
 esp_err_t esp_task_wdt_add(TaskHandle_t task);
 esp_err_t esp_task_wdt_reset(void);

@@ -91,10 +91,8 @@ int main(int argc, char **argv) {
     if (strcmp(argv[2], "-")) s.patch = read_file(argv[2]);
     for (unsigned i = 0; bk_cpu_kernel_at(i, &entry); i++) {
         s.kernel = entry.kernel;
-        if (entry.runs)
-            hash_kernel(&s, argv[1]);
-        else
-            printf("skipped %s\n", entry.kernel->name);
+        if (entry.runs) hash_kernel(&s, argv[1]);
+        else printf("skipped %s\n", entry.kernel->name);
     }
     free(s.patch.bytes);
     return CHECK_RESULT();

@@ -40,10 +40,8 @@ static void echo(uint32_t n) {
     uint8_t piece[200];
     while (n) {
         size_t m = bk_port_read(piece, n < sizeof piece ? n : sizeof piece);
-        if (m)
-            bk_port_write(piece, m);
-        else
-            bk_port_sleep();
+        if (m) bk_port_write(piece, m);
+        else bk_port_sleep();
         n -= (uint32_t)m;
         bk_port_feed_watchdog();
     }
@@ -91,7 +89,8 @@ int main(void) {
         case 'k': keep(next_word()); break;
         case 'K': say_number(kept()); break;
         case 'R': bk_port_reset();
-        case 'h': for (;;) bk_wait_for_interrupt();      /* hang: the watchdog's business */
+        case 'h':
+            for (;;) bk_wait_for_interrupt();      /* hang: the watchdog's business */
         default: say("?\r\n");
-    }
+        }
 }

@@ -14,8 +14,13 @@
 #include "bk_flash.h"
 #include "check.h"
 
-enum { SIM_ERASED = 0, SIM_PROGRAMMED = 1, SIM_WEAK = 2, SIM_BYTES_MAX = 512 * 1024,
-       SIM_WEAK_MAX = 8 };
+enum {
+    SIM_ERASED = 0,
+    SIM_PROGRAMMED = 1,
+    SIM_WEAK = 2,
+    SIM_BYTES_MAX = 512 * 1024,
+    SIM_WEAK_MAX = 8
+};
 
 typedef struct {
     bool there;
@@ -79,7 +84,10 @@ static void sim_cut_program(sim *f, uint32_t at, const uint8_t *p) {
     uint32_t fate = sim_random(f) % 8;
     switch (*used == SIM_WEAK ? 7 : fate) {
     case 0: break;
-    case 1: memcpy(f->m.mem + at, p, unit); *used = SIM_PROGRAMMED; break;
+    case 1:
+        memcpy(f->m.mem + at, p, unit);
+        *used = SIM_PROGRAMMED;
+        break;
     case 2:
         sim_noise(f, f->m.mem + at, unit);
         *used = sim_blank(f->m.mem + at, unit) ? SIM_WEAK : SIM_PROGRAMMED;
@@ -107,8 +115,7 @@ static int sim_program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
         f->violations++;
     for (; n; at += unit, p += unit, n -= unit) {
         uint8_t *used = &f->m.used[at / unit];
-        if (*used == SIM_PROGRAMMED || f->m.torn[at / f->flash.sector_bytes])
-            f->violations++;
+        if (*used == SIM_PROGRAMMED || f->m.torn[at / f->flash.sector_bytes]) f->violations++;
         if (f->left >= 0 && f->left-- == 0) {
             sim_cut_program(f, at, p);
             longjmp(f->cut, 1);

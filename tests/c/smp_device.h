@@ -128,15 +128,23 @@ static int dev_datetime(void *p, char *text, size_t cap) {
     return 0;
 }
 
-static uint32_t dev_clock(void *p) {
-    return ((device *)p)->now_ms;
-}
+static uint32_t dev_clock(void *p) { return ((device *)p)->now_ms; }
 
 static const bk_smp_hooks dev_hooks = {
-    .upload_begin = dev_begin, .upload_write = dev_write, .upload_finish = dev_finish,
-    .upload_abort = dev_abort, .file_size = dev_size, .file_read = dev_read, .list = dev_list,
-    .activate = dev_activate, .generate = dev_generate, .output = dev_output, .info = dev_info,
-    .detail = dev_detail, .datetime = dev_datetime, .clock_ms = dev_clock,
+    .upload_begin = dev_begin,
+    .upload_write = dev_write,
+    .upload_finish = dev_finish,
+    .upload_abort = dev_abort,
+    .file_size = dev_size,
+    .file_read = dev_read,
+    .list = dev_list,
+    .activate = dev_activate,
+    .generate = dev_generate,
+    .output = dev_output,
+    .info = dev_info,
+    .detail = dev_detail,
+    .datetime = dev_datetime,
+    .clock_ms = dev_clock,
 };
 
 static void dev_init(device *d) {

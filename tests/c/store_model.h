@@ -16,7 +16,9 @@ static const char *const names[NAMES] = {
 
 typedef struct {
     uint32_t n;
-    struct { uint32_t name, version; } of[BK_MAX_ACTIVE];
+    struct {
+        uint32_t name, version;
+    } of[BK_MAX_ACTIVE];
 } model_set;
 
 typedef struct {
@@ -26,8 +28,19 @@ typedef struct {
     uint32_t starts;
 } model;
 
-typedef enum { PUSH, BREAK_OFF, USE, GIVE_WAY, ROLLBACK, OFF, REMOVE, START, SETTLE, BUSY_PUSH,
-               N_VERBS } verb;
+typedef enum {
+    PUSH,
+    BREAK_OFF,
+    USE,
+    GIVE_WAY,
+    ROLLBACK,
+    OFF,
+    REMOVE,
+    START,
+    SETTLE,
+    BUSY_PUSH,
+    N_VERBS
+} verb;
 
 typedef struct {
     verb verb;
@@ -47,7 +60,8 @@ static uint32_t sequence_of(uint32_t version) { return version * 37 % 101; }
 static void fill(uint8_t *p, uint32_t n, uint32_t name, uint32_t version) {
     uint32_t x = name * 0x9e3779b9u + version * 0x85ebca6bu + 1;
     for (uint32_t i = 0; i < n; i++, x = x * 1664525u + 1013904223u) p[i] = (uint8_t)(x >> 24);
-    for (uint32_t i = 0; i < 8 && i < n; i++) p[i] = (uint8_t)((i < 4 ? name : version) >> 8 * (i % 4));
+    for (uint32_t i = 0; i < 8 && i < n; i++)
+        p[i] = (uint8_t)((i < 4 ? name : version) >> 8 * (i % 4));
 }
 
 static void model_init(model *m) {
@@ -105,7 +119,10 @@ static int model_step(model *m, const step *s) {
     model_set set = {0};
     switch (s->verb) {
     case PUSH: model_push(m, s); return BK_RC_OK;
-    case BUSY_PUSH: m->starts++; model_push(m, s); return BK_RC_OK;
+    case BUSY_PUSH:
+        m->starts++;
+        model_push(m, s);
+        return BK_RC_OK;
     case USE:
     case GIVE_WAY:
         if (!members_of(m, s, &set)) return BK_RC_NO_SUCH_PATCH;
@@ -220,8 +237,9 @@ static bool agrees(const bk_store *s, const model *m) {
 }
 
 static step random_step(sim *f, uint32_t number) {
-    static const verb weights[] = {PUSH, PUSH, PUSH, PUSH, BREAK_OFF, USE, USE, USE, GIVE_WAY,
-                                   ROLLBACK, ROLLBACK, OFF, REMOVE, REMOVE, START, SETTLE, BUSY_PUSH};
+    static const verb weights[] = {PUSH,   PUSH,   PUSH,     PUSH,     BREAK_OFF, USE,
+                                   USE,    USE,    GIVE_WAY, ROLLBACK, ROLLBACK,  OFF,
+                                   REMOVE, REMOVE, START,    SETTLE,   BUSY_PUSH};
     step s = {.verb = weights[sim_random(f) % (sizeof weights / sizeof *weights)]};
     s.name = sim_random(f) % NAMES;
     s.version = number + 1;

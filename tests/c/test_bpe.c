@@ -138,13 +138,20 @@ static bool encodes(const bk_bpe *b, const char *text, bool special, const int32
     return count == n_ids && memcmp(got, ids, (size_t)count * sizeof *ids) == 0;
 }
 
-#define ENCODES(text, special, ...)                                                     \
-    CHECK(encodes(&o.bpe, text, special, (const int32_t[]){__VA_ARGS__},                \
+#define ENCODES(text, special, ...)                                                                \
+    CHECK(encodes(&o.bpe, text, special, (const int32_t[]){__VA_ARGS__},                           \
                   (int32_t)(sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))))
 
 /* ---- cases ---- */
 
-static const char *const EXTRA[] = {"ab", "ba", "aba", "abab", "bb", "abb", "\xc4\xa0" "a"};
+static const char *const EXTRA[] = {"ab",
+                                    "ba",
+                                    "aba",
+                                    "abab",
+                                    "bb",
+                                    "abb",
+                                    "\xc4\xa0"
+                                    "a"};
 static const char *const MERGES[] = {"b a", "a b", "ab ab", "b b", "a ba", "ab b", "\xc4\xa0 a"};
 enum { N_EXTRA = 7, AB = 256, BA, ABA, ABAB, BB, ABB, SPACE_A, S, SSX, USER };
 
@@ -155,13 +162,13 @@ static void known_answers(void) {
     CHECK(o.bpe.eos == -1);
     ENCODES("a", true, 'a');
     ENCODES("ab", true, AB);
-    ENCODES("aba", true, ABA);        /* b a first, then a ba */
+    ENCODES("aba", true, ABA); /* b a first, then a ba */
     ENCODES("aab", true, 'a', AB);
     ENCODES("bb", true, BB);
     ENCODES("ab a1", true, AB, SPACE_A, '1');
     ENCODES("x<s>y", true, 'x', S, 'y');
     ENCODES("<s><s>x", true, SSX);
-    ENCODES("<s><s>", true, S, S);    /* ends where the longer one still could go on */
+    ENCODES("<s><s>", true, S, S); /* ends where the longer one still could go on */
     ENCODES("<s", true, '<', 's');
     ENCODES("<s>", false, '<', 's', '>');
     ENCODES("\xc3\xa9 ", false, USER);
@@ -198,8 +205,8 @@ static void pieces(void) {
 
 /* BPE as one would explain it: again and again, the first merge of the list that fits anywhere. */
 static size_t merge_naively(int32_t *ids, size_t n) {
-    static const int32_t rules[N_EXTRA][3] = {{'b', 'a', BA}, {'a', 'b', AB}, {AB, AB, ABAB},
-                                              {'b', 'b', BB}, {'a', BA, ABA}, {AB, 'b', ABB},
+    static const int32_t rules[N_EXTRA][3] = {{'b', 'a', BA},     {'a', 'b', AB}, {AB, AB, ABAB},
+                                              {'b', 'b', BB},     {'a', BA, ABA}, {AB, 'b', ABB},
                                               {' ', 'a', SPACE_A}};
     for (size_t r = 0; r < N_EXTRA; r++) {
         for (size_t i = 0; i + 1 < n; i++) {

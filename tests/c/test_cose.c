@@ -49,8 +49,13 @@ static void test_open(void) {
 
 static void test_lengths(void) {
     static const size_t sizes[] = {1, 23, 24, 255, 256, 65535, 65536, 0xabcdef};
-    static const char *const heads[] = {"\x41", "\x57", "\x58\x18", "\x58\xff", "\x59\x01\x00",
-                                        "\x59\xff\xff", "\x5a\x00\x01\x00\x00",
+    static const char *const heads[] = {"\x41",
+                                        "\x57",
+                                        "\x58\x18",
+                                        "\x58\xff",
+                                        "\x59\x01\x00",
+                                        "\x59\xff\xff",
+                                        "\x5a\x00\x01\x00\x00",
                                         "\x5a\x00\xab\xcd\xef"};
     static const size_t lengths[] = {1, 1, 2, 2, 3, 3, 5, 5};
     uint8_t file[WHOLE], head[BK_COSE_HEAD_MAX];
@@ -80,16 +85,16 @@ static void test_cuts(void) {
 
 /* No byte of the frame has a second meaning; key, payload and signature may hold anything. */
 static void test_frame_bytes(void) {
-    static const struct { size_t from, to; } frame[] = {{0, 10}, {42, 46},
-                                                        {WHOLE - 66, WHOLE - 64}};
+    static const struct {
+        size_t from, to;
+    } frame[] = {{0, 10}, {42, 46}, {WHOLE - 66, WHOLE - 64}};
     uint8_t file[WHOLE];
     bk_cose envelope;
     for (size_t part = 0; part < 3; part++)
         for (size_t at = frame[part].from; at < frame[part].to; at++)
             for (unsigned value = 0; value < 256; value++) {
                 make(file);
-                if (value == file[at])
-                    continue;
+                if (value == file[at]) continue;
                 file[at] = (uint8_t)value;
                 CHECK(open_exactly(file, WHOLE, &envelope) != BK_OK);
             }

@@ -319,9 +319,12 @@ static void test_dead_flash_is_still_read(void) {
 
 static void test_unusable_geometry(void) {
     static const bk_flash bad[] = {
-        {.sector_bytes = 4096, .n_sectors = 1, .unit = 4}, {.sector_bytes = 4096, .n_sectors = 17, .unit = 4},
-        {.sector_bytes = 4096, .n_sectors = 2, .unit = 0}, {.sector_bytes = 4096, .n_sectors = 2, .unit = 12},
-        {.sector_bytes = 4096, .n_sectors = 2, .unit = 64}, {.sector_bytes = 2048, .n_sectors = 2, .unit = 4},
+        {.sector_bytes = 4096, .n_sectors = 1, .unit = 4},
+        {.sector_bytes = 4096, .n_sectors = 17, .unit = 4},
+        {.sector_bytes = 4096, .n_sectors = 2, .unit = 0},
+        {.sector_bytes = 4096, .n_sectors = 2, .unit = 12},
+        {.sector_bytes = 4096, .n_sectors = 2, .unit = 64},
+        {.sector_bytes = 2048, .n_sectors = 2, .unit = 4},
         {.sector_bytes = 5000, .n_sectors = 2, .unit = 4},
     };
     for (uint32_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -259,8 +259,7 @@ static void check_rms_norm(const bk_kernel *k, uint32_t n, uint32_t type) {
         x[i] = uniform() * 3.0f;
         if (type == BK_TYPE_F32)
             bk_store32_le(weights + 1 + 4 * (size_t)i, bk_float_bits(uniform()));
-        else
-            bk_store16_le(weights + 1 + 2 * (size_t)i, bk_fp16_from_f32(uniform()));
+        else bk_store16_le(weights + 1 + 2 * (size_t)i, bk_fp16_from_f32(uniform()));
     }
     bk_vec w = {weights + 1, type, n};
     ref->rms_norm(x, &w, 1e-6f, want);

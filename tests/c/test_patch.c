@@ -28,19 +28,19 @@ static void make_model(void) {
         weight_bytes += LAYERS * shape[p][0] * bk_q1_row_bytes(shape[p][1]);
     weights = malloc(weight_bytes);
     pristine = malloc(weight_bytes);
-    for (size_t i = 0; i < weight_bytes; i++)
-        weights[i] = (uint8_t)rnd(256);
+    for (size_t i = 0; i < weight_bytes; i++) weights[i] = (uint8_t)rnd(256);
     for (size_t i = 0; i < weight_bytes; i += BK_Q1_BYTES)
         bk_store16_le(weights + i, (uint16_t)(0x2c00 + rnd(0x400))); /* fp16 0.0625..0.125 */
     memcpy(pristine, weights, weight_bytes);
     model.n_layers = LAYERS;
     model.writable = true;
-    for (uint32_t i = 0; i < sizeof model.id; i++)
-        model.id[i] = (uint8_t)(i + 1);
+    for (uint32_t i = 0; i < sizeof model.id; i++) model.id[i] = (uint8_t)(i + 1);
     for (uint32_t l = 0; l < LAYERS; l++)
         for (uint32_t p = 0; p < BK_N_PROJ; p++) {
-            model.layers[l].proj[p] = (bk_mat){.data = weights + at, .type = BK_TYPE_Q1_0,
-                                               .rows = shape[p][0], .cols = shape[p][1]};
+            model.layers[l].proj[p] = (bk_mat){.data = weights + at,
+                                               .type = BK_TYPE_Q1_0,
+                                               .rows = shape[p][0],
+                                               .cols = shape[p][1]};
             at += shape[p][0] * bk_q1_row_bytes(shape[p][1]);
         }
 }
@@ -54,23 +54,20 @@ typedef struct {
 
 static void put(bit_writer *b, uint32_t value, uint32_t n) {
     for (; n > 0; n--, b->bits++) {
-        if (b->bits % 8 == 0)
-            b->p[b->bits / 8] = 0;
+        if (b->bits % 8 == 0) b->p[b->bits / 8] = 0;
         b->p[b->bits / 8] |= (uint8_t)((value >> (n - 1) & 1) << (7 - b->bits % 8));
     }
 }
 
 static void put_gamma(bit_writer *b, uint32_t value) {
     uint32_t n = 0;
-    while (value >> (n + 1))
-        n++;
+    while (value >> (n + 1)) n++;
     put(b, 0, n);
     put(b, value, n + 1);
 }
 
 static void put_rice(bit_writer *b, uint32_t value, uint32_t k) {
-    for (uint32_t q = value >> k; q > 0; q--)
-        put(b, 1, 1);
+    for (uint32_t q = value >> k; q > 0; q--) put(b, 1, 1);
     put(b, 0, 1);
     put(b, value & (((uint32_t)1 << k) - 1), k);
 }
@@ -88,8 +85,7 @@ static size_t stream_of(const flip *flips, uint32_t n, uint32_t k, uint32_t w, u
     for (uint32_t i = 0, row = 0; i < n; i++) {
         if (flips[i].section != section) {
             uint32_t count = 1;
-            while (i + count < n && flips[i + count].section == flips[i].section)
-                count++;
+            while (i + count < n && flips[i + count].section == flips[i].section) count++;
             put_gamma(&b, (uint32_t)(flips[i].section - section));
             put_gamma(&b, count);
             section = flips[i].section;
@@ -143,18 +139,15 @@ static void put_bytes(file *f, uint32_t major, const void *p, size_t n) {
 
 static uint32_t bit_width(const flip *flips, uint32_t n) {
     uint32_t seen = 0, w = 0;
-    for (uint32_t i = 0; i < n; i++)
-        seen |= flips[i].col;
-    while (seen >> w)
-        w++;
+    for (uint32_t i = 0; i < n; i++) seen |= flips[i].col;
+    while (seen >> w) w++;
     return w;
 }
 
 static void write_file(file *f, const flip_set *set, const uint32_t *crc) {
     static uint8_t stream[8192];
     uint32_t kinds = 0;
-    for (uint32_t kind = 0; kind < BK_N_FLIP_KINDS; kind++)
-        kinds += set->n[kind] > 0;
+    for (uint32_t kind = 0; kind < BK_N_FLIP_KINDS; kind++) kinds += set->n[kind] > 0;
     f->n = 0;
     put_head(f, 5, 2 + kinds + (crc ? 2 : 0));
     put_head(f, 0, 0);
@@ -191,11 +184,11 @@ static void make_file(file *f, const flip_set *set) {
 
 /* ---- flips used below; every projection and both layers occur ---- */
 
-static const flip some_rows[] = {{0, 0, 0}, {0, 255, 0}, {1, 7, 0}, {4, 100, 0}, {6, 31, 0},
-                                 {9, 3, 0}, {13, 200, 0}};
+static const flip some_rows[] = {{0, 0, 0},  {0, 255, 0}, {1, 7, 0},   {4, 100, 0},
+                                 {6, 31, 0}, {9, 3, 0},   {13, 200, 0}};
 static const flip some_groups[] = {{0, 0, 0}, {0, 0, 1}, {1, 9, 1}, {6, 30, 2}, {13, 200, 1}};
-static const flip some_bits[] = {{0, 0, 129}, {2, 0, 0}, {2, 0, 255}, {4, 100, 77}, {10, 5, 1},
-                                 {13, 200, 383}, {13, 201, 0}};
+static const flip some_bits[] = {{0, 0, 129}, {2, 0, 0},      {2, 0, 255}, {4, 100, 77},
+                                 {10, 5, 1},  {13, 200, 383}, {13, 201, 0}};
 static const flip other_bits[] = {{0, 0, 129}, {4, 99, 3}, {4, 100, 77}, {4, 100, 78}};
 static const flip_set rows_only = {{some_rows}, {7, 0, 0}};
 static const flip_set groups_only = {{NULL, some_groups}, {0, 5, 0}};
@@ -216,8 +209,7 @@ static void run(int slot, const bk_overlay *overlay) {
         const bk_mat *w = &model.layers[s / BK_N_PROJ].proj[s % BK_N_PROJ];
         for (uint32_t i = 0; i < w->cols; i++) /* one block of zeros: sums of signed zeros */
             x[i] = i < 128 && s == 1 ? 0.0f : (float)((int)((i * 37 + s) % 201) - 100) / 64.0f;
-        if (s == 9)
-            memset(x, 0, sizeof x);
+        if (s == 9) memset(x, 0, sizeof x);
         k->quantise(x, w->cols, act);
         k->gemv(w, act, outputs[slot][s], 0, w->rows);
         bk_overlay_fix(overlay, s / BK_N_PROJ, (bk_proj)(s % BK_N_PROJ), w, k, act,
@@ -225,13 +217,9 @@ static void run(int slot, const bk_overlay *overlay) {
     }
 }
 
-static bool same_outputs(void) {
-    return memcmp(outputs[0], outputs[1], sizeof outputs[0]) == 0;
-}
+static bool same_outputs(void) { return memcmp(outputs[0], outputs[1], sizeof outputs[0]) == 0; }
 
-static bool is_pristine(void) {
-    return memcmp(weights, pristine, weight_bytes) == 0;
-}
+static bool is_pristine(void) { return memcmp(weights, pristine, weight_bytes) == 0; }
 
 /* In place and overlay must give the same bits, differ from no patch, and leave nothing behind. */
 static void check_both_ways(const bk_patch *const *set, uint32_t n) {
@@ -245,13 +233,11 @@ static void check_both_ways(const bk_patch *const *set, uint32_t n) {
     run(1, &overlay);
     CHECK(is_pristine());
     CHECK(!same_outputs());
-    for (uint32_t i = 0; i < n; i++)
-        CHECK(bk_patch_xor(set[i], &model) == BK_OK);
+    for (uint32_t i = 0; i < n; i++) CHECK(bk_patch_xor(set[i], &model) == BK_OK);
     CHECK(!is_pristine());
     run(0, NULL);
     CHECK(same_outputs());
-    for (uint32_t i = 0; i < n; i++)
-        CHECK(bk_patch_xor(set[i], &model) == BK_OK);
+    for (uint32_t i = 0; i < n; i++) CHECK(bk_patch_xor(set[i], &model) == BK_OK);
     CHECK(is_pristine());
 }
 
@@ -284,8 +270,7 @@ static void test_twice_cancels(void) {
     CHECK(same_outputs());
     CHECK(overlay.n_rows == overlay.n_shadows); /* sign entries cancel and are not kept */
     const bk_patch *many[BK_MAX_ACTIVE + 1];
-    for (uint32_t i = 0; i <= BK_MAX_ACTIVE; i++)
-        many[i] = &a.patch;
+    for (uint32_t i = 0; i <= BK_MAX_ACTIVE; i++) many[i] = &a.patch;
     CHECK(bk_overlay_build(&overlay, many, BK_MAX_ACTIVE + 1, &model, mem, sizeof mem) ==
           BK_ERR_LIMIT);
 }
@@ -313,8 +298,10 @@ static void test_refusals(void) {
     CHECK(bk_patch_check(&f.patch, &model, false) == BK_ERR_PATCH_UNBOUND);
     CHECK(bk_patch_check(&f.patch, &model, true) == BK_OK);
 
-    static const flip beyond[][2] = {{{0, 1, 0}, {14, 0, 0}}, {{0, 1, 0}, {1, 128, 0}},
-                                     {{0, 1, 0}, {6, 1, 3}}, {{0, 1, 0}, {6, 1, 384}}};
+    static const flip beyond[][2] = {{{0, 1, 0}, {14, 0, 0}},
+                                     {{0, 1, 0}, {1, 128, 0}},
+                                     {{0, 1, 0}, {6, 1, 3}},
+                                     {{0, 1, 0}, {6, 1, 384}}};
     static const uint32_t kind_of[] = {0, 0, 1, 2};
     for (uint32_t i = 0; i < 4; i++) {
         flip_set set = {{NULL}, {0}};
@@ -373,8 +360,7 @@ static void test_damage(void) {
     static uint8_t bytes[sizeof f.bytes];
     bk_patch patch;
     make_file(&f, &all_kinds);
-    for (size_t n = 0; n < f.n; n++)
-        CHECK(parse_copy(f.bytes, n, &patch) == BK_ERR_TRUNCATED);
+    for (size_t n = 0; n < f.n; n++) CHECK(parse_copy(f.bytes, n, &patch) == BK_ERR_TRUNCATED);
     memcpy(bytes, f.bytes, f.n);
     bytes[f.n] = 0;
     CHECK(parse_copy(bytes, f.n + 1, &patch) == BK_ERR_MALFORMED);
@@ -386,8 +372,7 @@ static void test_damage(void) {
         }
     for (uint32_t round = 0; round < 20000; round++) {
         memcpy(bytes, f.bytes, f.n);
-        for (uint32_t i = rnd(4) + 1; i > 0; i--)
-            bytes[rnd((uint32_t)f.n)] = (uint8_t)rnd(256);
+        for (uint32_t i = rnd(4) + 1; i > 0; i--) bytes[rnd((uint32_t)f.n)] = (uint8_t)rnd(256);
         (void)parse_copy(bytes, f.n - rnd(3), &patch);
     }
     memcpy(bytes, f.bytes, f.n);
@@ -400,8 +385,7 @@ static void test_damage(void) {
 static int walk_stream(const uint8_t *p, size_t n, bk_flip_kind kind) {
     bk_flips f;
     int rc = bk_flips_open(&f, p, n, kind);
-    while (rc >= 0 && (rc = bk_flips_next(&f)) == 1)
-        ;
+    while (rc >= 0 && (rc = bk_flips_next(&f)) == 1);
     return rc;
 }
 

@@ -51,7 +51,9 @@ static bool body_is(const packet *rsp, const char *body, size_t n) {
 static void test_echo_bytes(void) {
     static device d;
     dev_init(&d);
-    packet req = request(2, 0, 0, BODY("\xa1\x61" "d\x62hi"));
+    packet req = request(2, 0, 0,
+                         BODY("\xa1\x61"
+                              "d\x62hi"));
     packet rsp = ask(&d, &req, 512);
     CHECK(memcmp(rsp.bytes, "\x0b\x00\x00\x07\x00\x00\x5a\x00", 8) == 0);
     CHECK(body_is(&rsp, BODY("\xbf\x61r\x62hi\xff")));
@@ -60,7 +62,9 @@ static void test_echo_bytes(void) {
 static void test_header_that_lies(void) {
     static device d;
     dev_init(&d);
-    packet req = request(2, 0, 0, BODY("\xa1\x61" "d\x62hi"));
+    packet req = request(2, 0, 0,
+                         BODY("\xa1\x61"
+                              "d\x62hi"));
     for (size_t n = 0; n < req.n; n++) {
         packet cut = req;
         cut.n = n;
@@ -79,7 +83,9 @@ static packet chunk(uint32_t off, uint32_t len, const char *data, size_t n) {
         PUT("\x63len\x19");
         bk_store16_be((uint8_t *)body + k, (uint16_t)len), k += 2;
     }
-    PUT("\x66" "detail\xf5\x64" "data\x58");
+    PUT("\x66"
+        "detail\xf5\x64"
+        "data\x58");
     body[k++] = (char)n;
     memcpy(body + k, data, n), k += n;
     PUT("\xff");
@@ -108,7 +114,10 @@ static void test_upload_states(void) {
     d.finish_rc = BK_ERR_PATCH_MODEL;
     r = send(&d, 0, 2, BODY("no"));
     static const char refused[] =
-        "\xbf\x63" "err\xbf\x65group\x19\x42\x4b\x62rc\x03\xff\x66" "detail\x71" "because of a test\xff";
+        "\xbf\x63"
+        "err\xbf\x65group\x19\x42\x4b\x62rc\x03\xff\x66"
+        "detail\x71"
+        "because of a test\xff";
     CHECK(body_is(&r, BODY(refused)));
     CHECK(d.file_n == 6 && d.aborts == 1 && !d.open);
     bk_smp_drop_upload(&d.smp);
@@ -140,20 +149,33 @@ static void test_every_buffer_size(void) {
         const char *body;
         size_t n;
     } calls[] = {
-        {2, 0, 0, BODY("\xa1\x61" "d\x78\x28" "0123456789012345678901234567890123456789")},
-        {0, 0, 6, "", 0}, {0, 0, 7, "", 0}, {0, 10, 1, "", 0}, {0, 10, 3, "", 0},
+        {2, 0, 0,
+         BODY("\xa1\x61"
+              "d\x78\x28"
+              "0123456789012345678901234567890123456789")},
+        {0, 0, 6, "", 0},
+        {0, 0, 7, "", 0},
+        {0, 10, 1, "", 0},
+        {0, 10, 3, "", 0},
         {0, 8, 0, BODY("\xa2\x64name\x6a/bkp/a.bkp\x63off\x00")},
         {0, 8, 0, BODY("\xa2\x64name\x6a/bkp/a.bkp\x63off\x07")},
-        {0, 8, 2, BODY("\xa1\x64name\x6a/bkp/a.bkp")}, {0, 8, 3, "", 0},
-        {0, 0x424B, 0, "", 0}, {0, 0x424B, 1, "", 0},
-        {2, 0x424B, 2, BODY("\xa1\x65names\x81\x61" "a")},
-        {2, 0x424B, 7, BODY("\xa1\x66prompt\x61!")}, {2, 0x424B, 7, BODY("\xa1\x66prompt\x61?")},
-        {0, 0x424B, 8, "", 0}, {0, 0x424B, 8, BODY("\xa1\x63off\x1a\xff\xff\xff\xff")},
+        {0, 8, 2, BODY("\xa1\x64name\x6a/bkp/a.bkp")},
+        {0, 8, 3, "", 0},
+        {0, 0x424B, 0, "", 0},
+        {0, 0x424B, 1, "", 0},
+        {2, 0x424B, 2,
+         BODY("\xa1\x65names\x81\x61"
+              "a")},
+        {2, 0x424B, 7, BODY("\xa1\x66prompt\x61!")},
+        {2, 0x424B, 7, BODY("\xa1\x66prompt\x61?")},
+        {0, 0x424B, 8, "", 0},
+        {0, 0x424B, 8, BODY("\xa1\x63off\x1a\xff\xff\xff\xff")},
     };
     dev_init(&d);
     d.file_n = sizeof d.file;
     for (size_t i = 0; i < LENGTH(calls); i++) {
-        packet req = request(calls[i].op, calls[i].group, calls[i].command, calls[i].body, calls[i].n);
+        packet req = request(calls[i].op, calls[i].group, calls[i].command, calls[i].body,
+                             calls[i].n);
         for (size_t cap = 0; cap < 700; cap++) {
             packet rsp = ask(&d, &req, cap);
             CHECK((rsp.n == 0) == (cap < BK_SMP_MIN_BUFFER));
@@ -173,8 +195,9 @@ static void test_missing_hooks(void) {
     for (size_t group = 0; group < LENGTH(ids); group++) {
         for (uint8_t command = 0; command < 12; command++) {
             for (uint8_t op = 0; op <= 2; op += 2) {
-                packet req = request(op, ids[group], command,
-                                     BODY("\xa3\x64name\x6a/bkp/a.bkp\x66prompt\x61?\x65names\x80"));
+                packet req = request(
+                    op, ids[group], command,
+                    BODY("\xa3\x64name\x6a/bkp/a.bkp\x66prompt\x61?\x65names\x80"));
                 CHECK(ask(&d, &req, 512).n > BK_SMP_HEADER);
             }
         }
@@ -214,7 +237,10 @@ static void test_frames(void) {
     CHECK(r.errors == 0);
     packet known = {{0}, 0}; /* what the Python package `smp` documents for this text */
     bk_frame_write((const uint8_t *)"Hello, world!", 13, 127, collect, &known);
-    CHECK(known.n == 27 && memcmp(known.bytes, "\x06\x09" "AA9IZWxsbywgd29ybGQhet4=\n", 27) == 0);
+    CHECK(known.n == 27 && memcmp(known.bytes,
+                                  "\x06\x09"
+                                  "AA9IZWxsbywgd29ybGQhet4=\n",
+                                  27) == 0);
     int calls = 0;
     CHECK(bk_frame_write(data, 300, 127, refuse, &calls) == -7 && calls == 1);
     CHECK(bk_frame_write(data, 0, 127, collect, &known) == BK_ERR_ARGUMENT);

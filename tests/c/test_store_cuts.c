@@ -10,7 +10,9 @@
 #include "sim_flash.h"
 #include "store_model.h"
 
-typedef struct { uint32_t sectors, bytes, unit; } geometry;
+typedef struct {
+    uint32_t sectors, bytes, unit;
+} geometry;
 
 static sim flash;
 static bk_store store;
@@ -19,7 +21,10 @@ static bk_store store;
 
 static uint64_t cuts, restarts, refused, weak_met;
 
-typedef struct { model states[3]; uint32_t n; } allowed;
+typedef struct {
+    model states[3];
+    uint32_t n;
+} allowed;
 
 /* Start as after a power cut. The state found is one of those allowed, and stays it. */
 static model restart(const allowed *a) {
@@ -120,8 +125,8 @@ static void judge(const model *m, const step *t, int rc) {
     if (rc == expected) return;
     refused++;
     CHECK(rc == BK_RC_NO_SPACE && t->verb != REMOVE && t->verb != OFF && t->verb != USE);
-    CHECK(live_bytes() + t->size > (flash.flash.n_sectors - 1) *
-                                       bk_store_max_bytes(&flash.flash) / 2);
+    CHECK(live_bytes() + t->size >
+          (flash.flash.n_sectors - 1) * bk_store_max_bytes(&flash.flash) / 2);
 }
 
 static void life(geometry g, uint64_t seed, uint32_t steps, uint32_t stride) {
@@ -143,8 +148,11 @@ static void life(geometry g, uint64_t seed, uint32_t steps, uint32_t stride) {
                 (unsigned long long)seed);
 }
 
-static const struct { geometry of; uint32_t stride, stride_by_hand; } places[] = {
-    {{2, 4096, 1}, 6, 1},  {{3, 4096, 4}, 1, 1},   {{4, 4096, 32}, 1, 1},
+static const struct {
+    geometry of;
+    uint32_t stride, stride_by_hand;
+} places[] = {
+    {{2, 4096, 1}, 6, 1},  {{3, 4096, 4}, 1, 1},    {{4, 4096, 32}, 1, 1},
     {{2, 8192, 8}, 4, 1},  {{3, 16384, 4}, 20, 1},  {{5, 4096, 16}, 1, 1},
     {{16, 4096, 2}, 9, 1}, {{3, 32768, 32}, 12, 2}, {{2, 131072, 32}, 400, 100},
 };

@@ -1,6 +1,7 @@
 #include "bk_base64.h"
 
-static const uint8_t ALPHABET[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const uint8_t ALPHABET[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 void bk_base64_encode(const uint8_t *in, size_t n, uint8_t out[4]) {
     uint32_t bits = (uint32_t)in[0] << 16;

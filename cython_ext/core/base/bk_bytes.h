@@ -63,8 +63,6 @@ static inline uint32_t bk_float_bits(float f) {
     return bits;
 }
 
-static inline float bk_loadf32_le(const uint8_t *p) {
-    return bk_float_from_bits(bk_load32_le(p));
-}
+static inline float bk_loadf32_le(const uint8_t *p) { return bk_float_from_bits(bk_load32_le(p)); }
 
 #endif

@@ -60,8 +60,7 @@ uint32_t bk_crc32c(uint32_t crc, const uint8_t *p, size_t n) {
         crc = castagnoli[crc & 0xffu] ^ (crc >> 8);
         crc = castagnoli[crc & 0xffu] ^ (crc >> 8);
     }
-    for (; n; n--)
-        crc = castagnoli[(crc ^ *p++) & 0xffu] ^ (crc >> 8);
+    for (; n; n--) crc = castagnoli[(crc ^ *p++) & 0xffu] ^ (crc >> 8);
     return ~crc;
 }
 

@@ -74,10 +74,22 @@ void bk_cos_sin(uint64_t turns, float *cosine, float *sine) {
     c = (c * z) * z - 0.5f * z;
     c = c + 1.0f;
     switch (quarter) {
-    case 0: *cosine = c; *sine = s; break;
-    case 1: *cosine = -s; *sine = c; break;
-    case 2: *cosine = -c; *sine = -s; break;
-    default: *cosine = s; *sine = -c; break;
+    case 0:
+        *cosine = c;
+        *sine = s;
+        break;
+    case 1:
+        *cosine = -s;
+        *sine = c;
+        break;
+    case 2:
+        *cosine = -c;
+        *sine = -s;
+        break;
+    default:
+        *cosine = s;
+        *sine = -c;
+        break;
     }
 }
 
@@ -95,10 +107,8 @@ int64_t bk_log2_q32(float x) {
     /* Squaring the mantissa doubles its logarithm: each carry past 2 is the next bit. */
     for (int64_t bit = (int64_t)1 << 31; bit; bit >>= 1) {
         m = bk_mul_q64(m, m); /* Q2.62 */
-        if (m >> 63)
-            log += bit;
-        else
-            m <<= 1;
+        if (m >> 63) log += bit;
+        else m <<= 1;
     }
     return log;
 }

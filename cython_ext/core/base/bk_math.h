@@ -11,7 +11,7 @@
 
 enum { BK_LANES = 16 };
 
-float bk_exp(float x);   /* Cephes' expf; 0 below -87.3, clamped at 88 */
+float bk_exp(float x); /* Cephes' expf; 0 below -87.3, clamped at 88 */
 
 /* exp(x) / 2^n, n being x / ln 2 rounded to even: the polynomial of bk_exp. */
 static inline float bk_exp_rest(float x, float n) {
@@ -38,7 +38,7 @@ float bk_sum(const float *a, uint32_t n);
 void bk_cos_sin(uint64_t turns, float *cosine, float *sine);
 
 /* Fixed-point helpers for rope frequencies; Q32.32. */
-int64_t bk_log2_q32(float x);        /* x > 0 and normal */
+int64_t bk_log2_q32(float x); /* x > 0 and normal */
 uint64_t bk_exp2_neg_q64(uint64_t x); /* 2^-(x / 2^32) * 2^64 - 1 at most; x in Q32.32 */
 uint64_t bk_mul_q64(uint64_t a, uint64_t b); /* high 64 bits of a * b */
 

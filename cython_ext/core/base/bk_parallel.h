@@ -17,10 +17,8 @@ typedef struct {
 
 /* par may be NULL: then the caller does it all. */
 static inline void bk_parallel_run(const bk_parallel *par, bk_part work, void *arg) {
-    if (par && par->parts > 1)
-        par->run(par->self, work, arg);
-    else
-        work(arg, 0, 1);
+    if (par && par->parts > 1) par->run(par->self, work, arg);
+    else work(arg, 0, 1);
 }
 
 /* The bounds of one part of n things: begin of `part`, so end of `part - 1`. */

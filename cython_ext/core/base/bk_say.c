@@ -25,9 +25,7 @@ void bk_say_bytes(bk_say *s, const char *p, size_t n) {
     s->text[s->n] = 0;
 }
 
-void bk_say_text(bk_say *s, const char *text) {
-    bk_say_bytes(s, text, strlen(text));
-}
+void bk_say_text(bk_say *s, const char *text) { bk_say_bytes(s, text, strlen(text)); }
 
 void bk_say_uint(bk_say *s, uint64_t v) {
     char digits[20];

@@ -7,24 +7,26 @@
 #include "bk_cbor.h"
 
 enum {
-    SIGN1_TAG = 18, SIGN1_HEAD = 0xd2, SIGN1_FIELDS = 4,
-    HEADER_ALG = 1, HEADER_KEY_ID = 4, ALG_EDDSA = -8,
+    SIGN1_TAG = 18,
+    SIGN1_HEAD = 0xd2,
+    SIGN1_FIELDS = 4,
+    HEADER_ALG = 1,
+    HEADER_KEY_ID = 4,
+    ALG_EDDSA = -8,
     DEPTH = 2, /* containers within one another, with zcbor's own spare */
 };
 
-bool bk_cose_is(const uint8_t *bytes, size_t n) {
-    return n > 0 && bytes[0] == SIGN1_HEAD;
-}
+bool bk_cose_is(const uint8_t *bytes, size_t n) { return n > 0 && bytes[0] == SIGN1_HEAD; }
 
 /* {1: -8, 4: key} and nothing else. */
 static bool open_header(bk_cose *envelope) {
     struct zcbor_string key;
     ZCBOR_STATE_D(z, DEPTH, envelope->protected_header.p, envelope->protected_header.n, 1, 0);
     z->constant_state->enforce_canonical = true;
-    if (!zcbor_map_start_decode(z) || z->elem_count != 4 ||
-        !zcbor_uint32_expect(z, HEADER_ALG) || !zcbor_int32_expect(z, ALG_EDDSA) ||
-        !zcbor_uint32_expect(z, HEADER_KEY_ID) || !zcbor_bstr_decode(z, &key) ||
-        !zcbor_map_end_decode(z) || z->payload != z->payload_end || key.len != BK_COSE_KEY)
+    if (!zcbor_map_start_decode(z) || z->elem_count != 4 || !zcbor_uint32_expect(z, HEADER_ALG) ||
+        !zcbor_int32_expect(z, ALG_EDDSA) || !zcbor_uint32_expect(z, HEADER_KEY_ID) ||
+        !zcbor_bstr_decode(z, &key) || !zcbor_map_end_decode(z) || z->payload != z->payload_end ||
+        key.len != BK_COSE_KEY)
         return false;
     envelope->public_key = key.value;
     return true;
@@ -46,12 +48,10 @@ static bool open_fields(zcbor_state_t *z, bk_cose *envelope) {
 
 int bk_cose_open(const uint8_t *bytes, size_t n, bk_cose *envelope) {
     *envelope = (bk_cose){0};
-    if (n == 0)
-        return BK_ERR_TRUNCATED;
+    if (n == 0) return BK_ERR_TRUNCATED;
     ZCBOR_STATE_D(z, DEPTH + 1, bytes, n, 1, 0);
     z->constant_state->enforce_canonical = true;
-    if (open_fields(z, envelope) && open_header(envelope))
-        return BK_OK;
+    if (open_fields(z, envelope) && open_header(envelope)) return BK_OK;
     *envelope = (bk_cose){0};
     return zcbor_peek_error(z) == ZCBOR_ERR_NO_PAYLOAD ? BK_ERR_TRUNCATED : BK_ERR_MALFORMED;
 }

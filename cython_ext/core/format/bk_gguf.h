@@ -16,9 +16,19 @@ enum { BK_GGUF_MAX_DIMS = 4, BK_GGUF_MAX_NAME = 64, BK_GGUF_MAX_KEY = 65535 };
 typedef enum { BK_TYPE_F32 = 0, BK_TYPE_F16 = 1, BK_TYPE_BF16 = 30, BK_TYPE_Q1_0 = 41 } bk_type;
 
 typedef enum {
-    BK_KV_U8 = 0, BK_KV_I8 = 1, BK_KV_U16 = 2, BK_KV_I16 = 3, BK_KV_U32 = 4, BK_KV_I32 = 5,
-    BK_KV_F32 = 6, BK_KV_BOOL = 7, BK_KV_STRING = 8, BK_KV_ARRAY = 9, BK_KV_U64 = 10,
-    BK_KV_I64 = 11, BK_KV_F64 = 12
+    BK_KV_U8 = 0,
+    BK_KV_I8 = 1,
+    BK_KV_U16 = 2,
+    BK_KV_I16 = 3,
+    BK_KV_U32 = 4,
+    BK_KV_I32 = 5,
+    BK_KV_F32 = 6,
+    BK_KV_BOOL = 7,
+    BK_KV_STRING = 8,
+    BK_KV_ARRAY = 9,
+    BK_KV_U64 = 10,
+    BK_KV_I64 = 11,
+    BK_KV_F64 = 12
 } bk_kv_type;
 
 typedef struct {

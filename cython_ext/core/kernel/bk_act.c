@@ -23,7 +23,8 @@ static int32_t masked_sum(const uint8_t *bits, const int8_t *q) {
     int8_t kept[BK_Q1_COLS];
     for (uint32_t i = 0; i < BK_Q1_COLS / 8; i++) {
         uint64_t spread = (bits[i] * UINT64_C(0x0101010101010101)) & UINT64_C(0x8040201008040201);
-        uint64_t ones = ((spread + UINT64_C(0x7f7f7f7f7f7f7f7f)) >> 7) & UINT64_C(0x0101010101010101);
+        uint64_t ones = ((spread + UINT64_C(0x7f7f7f7f7f7f7f7f)) >> 7) &
+                        UINT64_C(0x0101010101010101);
         uint64_t eight;
         memcpy(&eight, q + 8 * i, 8);
         eight &= ones * 0xff;

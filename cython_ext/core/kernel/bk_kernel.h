@@ -65,22 +65,26 @@ typedef struct bk_kernel {
 extern const bk_kernel bk_kernel_scalar;
 
 /* A kernel's table: what it multiplies with, then the members that it shares with others. */
-#define BK_KERNEL(symbol, its_name, its_family, its_act_bytes, its_quantise, its_gemv, its_gemm, \
-                  ...)                                                                           \
-    const bk_kernel symbol = {                                                                   \
-        .name = its_name, .family = its_family, .act_bytes = its_act_bytes,                      \
-        .quantise = its_quantise, .gemv = its_gemv, .gemm = its_gemm, __VA_ARGS__}
+#define BK_KERNEL(symbol, its_name, its_family, its_act_bytes, its_quantise, its_gemv, its_gemm,   \
+                  ...)                                                                             \
+    const bk_kernel symbol = {.name = its_name,                                                    \
+                              .family = its_family,                                                \
+                              .act_bytes = its_act_bytes,                                          \
+                              .quantise = its_quantise,                                            \
+                              .gemv = its_gemv,                                                    \
+                              .gemm = its_gemm,                                                    \
+                              __VA_ARGS__}
 
 /* An instruction set's vector functions and its bk_act_quantise, as its header declares them ... */
-#define BK_KERNEL_DECLARE_VECTORS(set)                                                           \
-    void set##_quantise(const float *x, uint32_t cols, void *act);                               \
-    void set##_rms_norm(const float *x, const bk_vec *weights, float eps, float *out);           \
-    void set##_silu_mul(float *gate, const float *up, size_t n);                                 \
-    void set##_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32_t n,          \
+#define BK_KERNEL_DECLARE_VECTORS(set)                                                             \
+    void set##_quantise(const float *x, uint32_t cols, void *act);                                 \
+    void set##_rms_norm(const float *x, const bk_vec *weights, float eps, float *out);             \
+    void set##_silu_mul(float *gate, const float *up, size_t n);                                   \
+    void set##_attend(const float *q, const uint16_t *k, const uint16_t *v, uint32_t n,            \
                       uint32_t d, float *scores, float *out);
 
 /* ... and as its kernels' tables have them. */
-#define BK_KERNEL_VECTORS(set)                                                                   \
+#define BK_KERNEL_VECTORS(set)                                                                     \
     .rms_norm = set##_rms_norm, .silu_mul = set##_silu_mul, .attend = set##_attend
 
 #endif

@@ -32,13 +32,13 @@
     BK_LAYOUTS_X86(row) BK_LAYOUTS_ARM(row) BK_LAYOUTS_CORTEX_M(row) BK_LAYOUTS_ANY(row)
 /* clang-format on */
 
-#define BK_LAYOUT_NUMBERS(id, name, needs, tile, tables, panel, own) \
+#define BK_LAYOUT_NUMBERS(id, name, needs, tile, tables, panel, own)                               \
     BK_TILE_OF_##id = tile, BK_TABLES_OF_##id = tables, BK_OWN_OF_##id = own,
 enum { BK_LAYOUTS(BK_LAYOUT_NUMBERS) };
 #undef BK_LAYOUT_NUMBERS
 
 /* In a kernel's file: what it computes with is what its row says. */
-#define BK_LAYOUT_IS(id, tile, tables)                                                     \
+#define BK_LAYOUT_IS(id, tile, tables)                                                             \
     _Static_assert((int)BK_TILE_OF_##id == (int)(tile) && (int)BK_TABLES_OF_##id == (int)(tables), \
                    "the kernel's row in bk_layout.h")
 

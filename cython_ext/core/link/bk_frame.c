@@ -166,9 +166,7 @@ size_t bk_frame_feed_bytes(bk_frame_reader *r, const uint8_t *p, size_t n, bk_fr
 }
 
 /* Base64 characters that a line carries. */
-static size_t line_chars(uint32_t line_length) {
-    return (line_length - 2u) / 4u * 4u;
-}
+static size_t line_chars(uint32_t line_length) { return (line_length - 2u) / 4u * 4u; }
 
 static bool can_carry(size_t n, uint32_t line_length) {
     return n >= 1 && n <= BK_FRAME_PACKET_MAX && line_length >= BK_FRAME_LINE_MIN;

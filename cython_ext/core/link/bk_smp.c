@@ -6,7 +6,10 @@
 enum { OP_READ = 0, OP_WRITE = 2, VERSION_2 = 1 };
 
 const bk_smp_group *const bk_smp_groups[] = {
-    &bk_smp_group_os, &bk_smp_group_fs, &bk_smp_group_enum, &bk_smp_group_bk,
+    &bk_smp_group_os,
+    &bk_smp_group_fs,
+    &bk_smp_group_enum,
+    &bk_smp_group_bk,
 };
 const uint32_t bk_smp_n_groups = sizeof bk_smp_groups / sizeof bk_smp_groups[0];
 
@@ -18,8 +21,12 @@ typedef struct {
 
 static header load_header(const uint8_t *p) {
     return (header){
-        .op = p[0] & 7, .version = p[0] >> 3 & 3, .length = bk_load16_be(p + 2),
-        .group = bk_load16_be(p + 4), .sequence = p[6], .command = p[7],
+        .op = p[0] & 7,
+        .version = p[0] >> 3 & 3,
+        .length = bk_load16_be(p + 2),
+        .group = bk_load16_be(p + 4),
+        .sequence = p[6],
+        .command = p[7],
     };
 }
 
@@ -109,9 +116,7 @@ void bk_smp_add_text(bk_smp_fields *f, const char *text, size_t n) {
     note(f, zcbor_tstr_encode_ptr(f->z, text, n));
 }
 
-void bk_smp_end_texts(bk_smp_fields *f) {
-    note(f, zcbor_list_end_encode(f->z, BK_SMP_MAX_KEYS));
-}
+void bk_smp_end_texts(bk_smp_fields *f) { note(f, zcbor_list_end_encode(f->z, BK_SMP_MAX_KEYS)); }
 
 /* ---- one request ------------------------------------------------------------------------- */
 

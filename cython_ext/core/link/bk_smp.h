@@ -101,10 +101,10 @@ typedef struct {
 } bk_smp_entry;
 
 typedef struct {
-    size_t n;         /* bytes of text written */
-    uint32_t tokens;  /* generated so far */
-    uint64_t us;      /* since generate */
-    bool done;        /* the text ends with these bytes */
+    size_t n; /* bytes of text written */
+    uint32_t tokens; /* generated so far */
+    uint64_t us; /* since generate */
+    bool done; /* the text ends with these bytes */
 } bk_smp_output;
 
 /* Keys and values that a hook adds to an answer; text is UTF-8, not NUL-terminated. */
@@ -156,13 +156,13 @@ typedef enum { BK_UPLOAD_NONE, BK_UPLOAD_OPEN, BK_UPLOAD_DONE } bk_upload_state;
 
 typedef struct {
     bk_upload_state state;
-    uint32_t total, off;    /* bytes announced; bytes received */
-    uint32_t last_off;      /* where the last chunk began, to know it when it is repeated */
+    uint32_t total, off; /* bytes announced; bytes received */
+    uint32_t last_off; /* where the last chunk began, to know it when it is repeated */
     uint32_t touched_ms;
-    int result;             /* what the last chunk was answered */
+    int result; /* what the last chunk was answered */
     bool has_sha;
-    uint8_t sha[32];        /* announced */
-    bk_sha256 hash;         /* of what was received */
+    uint8_t sha[32]; /* announced */
+    bk_sha256 hash; /* of what was received */
     bk_smp_name name;
     char detail[BK_SMP_DETAIL_MAX + 1];
 } bk_smp_upload;

@@ -2,8 +2,15 @@
 #include "bk_bytes.h"
 #include "bk_smp_wire.h"
 
-enum { MAJOR_BYTES = 2, MAJOR_TEXT = 3, MAJOR_ARRAY = 4, MAJOR_MAP = 5, MAJOR_TAG = 6,
-       MAJOR_SIMPLE = 7, BREAK = 0xff };
+enum {
+    MAJOR_BYTES = 2,
+    MAJOR_TEXT = 3,
+    MAJOR_ARRAY = 4,
+    MAJOR_MAP = 5,
+    MAJOR_TAG = 6,
+    MAJOR_SIMPLE = 7,
+    BREAK = 0xff
+};
 
 #define INDEFINITE UINT64_MAX
 
@@ -88,9 +95,7 @@ static const uint8_t *find(const bk_smp_call *c, const char *key) {
     return NULL;
 }
 
-static size_t rest(const bk_smp_call *c, const uint8_t *p) {
-    return (size_t)(c->body + c->n - p);
-}
+static size_t rest(const bk_smp_call *c, const uint8_t *p) { return (size_t)(c->body + c->n - p); }
 
 bk_arg bk_smp_arg_u32(const bk_smp_call *c, const char *key, uint32_t *v) {
     const uint8_t *p = find(c, key);

@@ -296,5 +296,8 @@ static const bk_smp_handler commands[][2] = {
 };
 
 const bk_smp_group bk_smp_group_fs = {
-    BK_SMP_GROUP_FS, sizeof commands / sizeof commands[0], "fs mgmt", commands,
+    BK_SMP_GROUP_FS,
+    sizeof commands / sizeof commands[0],
+    "fs mgmt",
+    commands,
 };

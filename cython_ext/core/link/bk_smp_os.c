@@ -38,12 +38,15 @@ static int about(bk_smp_call *c) {
 }
 
 static const bk_smp_handler os_commands[][2] = {
-    {echo, echo}, {0}, {0}, {0}, {date_time, NULL}, {NULL, reset}, {parameters, NULL},
-    {about, NULL},
+    {echo, echo},       {0},           {0}, {0}, {date_time, NULL}, {NULL, reset},
+    {parameters, NULL}, {about, NULL},
 };
 
 const bk_smp_group bk_smp_group_os = {
-    BK_SMP_GROUP_OS, sizeof os_commands / sizeof os_commands[0], "os mgmt", os_commands,
+    BK_SMP_GROUP_OS,
+    sizeof os_commands / sizeof os_commands[0],
+    "os mgmt",
+    os_commands,
 };
 
 /* ---- enumeration ------------------------------------------------------------------------- */
@@ -107,9 +110,15 @@ static int describe_groups(bk_smp_call *c) {
 }
 
 static const bk_smp_handler enum_commands[][2] = {
-    {count_groups, NULL}, {list_groups, NULL}, {one_group, NULL}, {describe_groups, NULL},
+    {count_groups, NULL},
+    {list_groups, NULL},
+    {one_group, NULL},
+    {describe_groups, NULL},
 };
 
 const bk_smp_group bk_smp_group_enum = {
-    BK_SMP_GROUP_ENUM, sizeof enum_commands / sizeof enum_commands[0], "enum mgmt", enum_commands,
+    BK_SMP_GROUP_ENUM,
+    sizeof enum_commands / sizeof enum_commands[0],
+    "enum mgmt",
+    enum_commands,
 };

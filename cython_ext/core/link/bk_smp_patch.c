@@ -162,11 +162,13 @@ static int bench(bk_smp_call *c) {
 }
 
 static const bk_smp_handler commands[][2] = {
-    {info, NULL},       {list, NULL},     {NULL, activate},   {NULL, deactivate},
-    {NULL, remove_patch}, {NULL, rollback}, {verify, verify}, {NULL, generate},
-    {output, NULL},     {NULL, bench},
+    {info, NULL},     {list, NULL},     {NULL, activate}, {NULL, deactivate}, {NULL, remove_patch},
+    {NULL, rollback}, {verify, verify}, {NULL, generate}, {output, NULL},     {NULL, bench},
 };
 
 const bk_smp_group bk_smp_group_bk = {
-    BK_SMP_GROUP_BK, sizeof commands / sizeof commands[0], "bankai", commands,
+    BK_SMP_GROUP_BK,
+    sizeof commands / sizeof commands[0],
+    "bankai",
+    commands,
 };

@@ -79,7 +79,8 @@ static const char *describe(int group, int rc, int what) {
         return rc < (int)(sizeof fs_errors / sizeof fs_errors[0]) ? fs_errors[rc][what] : none;
     }
     if (group == BK_SMP_GROUP_ENUM) {
-        return rc < (int)(sizeof enum_errors / sizeof enum_errors[0]) ? enum_errors[rc][what] : none;
+        return rc < (int)(sizeof enum_errors / sizeof enum_errors[0]) ? enum_errors[rc][what]
+                                                                      : none;
     }
     if (group == BK_SMP_GROUP_NONE) {
         return rc < (int)(sizeof smp_errors / sizeof smp_errors[0]) ? smp_errors[rc][what] : none;
@@ -87,30 +88,41 @@ static const char *describe(int group, int rc, int what) {
     return none;
 }
 
-const char *bk_rc_name(int group, int rc) {
-    return describe(group, rc, 0);
-}
+const char *bk_rc_name(int group, int rc) { return describe(group, rc, 0); }
 
-const char *bk_rc_text(int group, int rc) {
-    return describe(group, rc, 1);
-}
+const char *bk_rc_text(int group, int rc) { return describe(group, rc, 1); }
 
-enum { FS_UNKNOWN = 1, FS_NAME = 2, FS_NOT_FOUND = 3, FS_READ = 7, FS_DELETE = 9, FS_WRITE = 10,
-       FS_OFFSET = 12, FS_HASH = 13, FS_READ_ONLY = 15 };
-enum { UNKNOWN = 1, NOMEM = 2, INVALID = 3, TIMED_OUT = 4, NOENT = 5, STATE = 6, NOTSUP = 8,
-       CORRUPT = 9, BUSY = 10, ACCESS = 11 };
+enum {
+    FS_UNKNOWN = 1,
+    FS_NAME = 2,
+    FS_NOT_FOUND = 3,
+    FS_READ = 7,
+    FS_DELETE = 9,
+    FS_WRITE = 10,
+    FS_OFFSET = 12,
+    FS_HASH = 13,
+    FS_READ_ONLY = 15
+};
+enum {
+    UNKNOWN = 1,
+    NOMEM = 2,
+    INVALID = 3,
+    TIMED_OUT = 4,
+    NOENT = 5,
+    STATE = 6,
+    NOTSUP = 8,
+    CORRUPT = 9,
+    BUSY = 10,
+    ACCESS = 11
+};
 
 /* A table beside the sentences', so that a device which only answers has none of those. */
 #define RELATIVES(name, number, fs, smp, text) {fs, smp},
 static const uint8_t relatives[BK_RC_COUNT][2] = {{0, 0}, BK_RCS(RELATIVES)};
 
-int bk_rc_as_fs(int rc) {
-    return rc >= 0 && rc < BK_RC_COUNT ? relatives[rc][0] : FS_UNKNOWN;
-}
+int bk_rc_as_fs(int rc) { return rc >= 0 && rc < BK_RC_COUNT ? relatives[rc][0] : FS_UNKNOWN; }
 
-int bk_rc_as_smp(int rc) {
-    return rc >= 0 && rc < BK_RC_COUNT ? relatives[rc][1] : UNKNOWN;
-}
+int bk_rc_as_smp(int rc) { return rc >= 0 && rc < BK_RC_COUNT ? relatives[rc][1] : UNKNOWN; }
 
 bk_rc bk_rc_from_error(int error) {
     switch (error) {

@@ -63,8 +63,7 @@ static int forward(bk_state *s, const int32_t *tokens, uint32_t n, float *logits
     for (uint32_t done = 0; done < n;) {
         uint32_t now = n - done < s->batch ? n - done : s->batch;
         step(s, tokens + done, now);
-        if (logits && all)
-            head(s, 0, now, logits + (size_t)done * s->model->vocab);
+        if (logits && all) head(s, 0, now, logits + (size_t)done * s->model->vocab);
         done += now;
         if (logits && !all && done == n) head(s, now - 1, 1, logits);
     }
@@ -85,10 +84,8 @@ int bk_forward_from(bk_state *s, const bk_resume *p) {
     if (p->layer && !p->x) return BK_ERR_ARGUMENT;
     int err = check(s, p->tokens, p->n);
     if (err) return err;
-    if (!p->layer)
-        embed_all(s, p->tokens, p->n);
-    else if (p->x != s->x)
-        memcpy(s->x, p->x, (size_t)p->n * m->hidden * sizeof(float));
+    if (!p->layer) embed_all(s, p->tokens, p->n);
+    else if (p->x != s->x) memcpy(s->x, p->x, (size_t)p->n * m->hidden * sizeof(float));
     run_layers(s, p->layer, p->n, p);
     if (p->n_logits) head(s, p->n - p->n_logits, p->n_logits, p->logits);
     return BK_OK;

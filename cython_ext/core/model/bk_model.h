@@ -10,7 +10,13 @@
 #include "bk_kernel.h"
 
 typedef enum {
-    BK_Q_PROJ, BK_K_PROJ, BK_V_PROJ, BK_O_PROJ, BK_GATE_PROJ, BK_UP_PROJ, BK_DOWN_PROJ,
+    BK_Q_PROJ,
+    BK_K_PROJ,
+    BK_V_PROJ,
+    BK_O_PROJ,
+    BK_GATE_PROJ,
+    BK_UP_PROJ,
+    BK_DOWN_PROJ,
     BK_N_PROJ
 } bk_proj;
 
@@ -45,7 +51,8 @@ typedef struct {
 } bk_model;
 
 static inline bk_shape bk_model_shape(const bk_model *m) {
-    return (bk_shape){m->n_layers, m->hidden, m->ffn, m->n_heads, m->n_kv_heads, m->head_dim, m->vocab};
+    return (bk_shape){m->n_layers,   m->hidden,   m->ffn,  m->n_heads,
+                      m->n_kv_heads, m->head_dim, m->vocab};
 }
 
 #endif

@@ -43,8 +43,8 @@ static void hash_tensor(bk_sha256 *s, const bk_tensor *t) {
     hash32(s, t->type);
     hash32(s, t->n_dims);
     for (uint32_t d = 0; d < t->n_dims; d++) hash32(s, (uint32_t)t->dims[d]);
-    bk_sha256_update(s, t->data, t->n_bytes < ID_BYTES_PER_TENSOR ? t->n_bytes
-                                                                  : ID_BYTES_PER_TENSOR);
+    bk_sha256_update(s, t->data,
+                     t->n_bytes < ID_BYTES_PER_TENSOR ? t->n_bytes : ID_BYTES_PER_TENSOR);
 }
 
 /* Model id: what decides the logits' arithmetic, then every tensor's record and first 4 KiB. */
@@ -52,8 +52,15 @@ static void compute_id(bk_model *m, const bk_gguf *g) {
     bk_sha256 s;
     bk_sha256_init(&s);
     bk_sha256_update(&s, "bankai-edge model id 1", 22);
-    const uint32_t shape[] = {m->n_layers, m->hidden, m->ffn, m->n_heads, m->n_kv_heads,
-                              m->head_dim, m->vocab, m->context, bk_float_bits(m->rms_eps),
+    const uint32_t shape[] = {m->n_layers,
+                              m->hidden,
+                              m->ffn,
+                              m->n_heads,
+                              m->n_kv_heads,
+                              m->head_dim,
+                              m->vocab,
+                              m->context,
+                              bk_float_bits(m->rms_eps),
                               bk_float_bits(m->rope_scale)};
     for (uint32_t i = 0; i < sizeof shape / sizeof shape[0]; i++) hash32(&s, shape[i]);
     for (uint32_t i = 0; i < m->head_dim / 2; i++) {

@@ -15,10 +15,10 @@ typedef struct {
 } bk_overlay_row;
 
 typedef struct bk_overlay {
-    const uint32_t *first;      /* [n_sections + 1]: section s owns rows first[s] .. first[s + 1] */
+    const uint32_t *first; /* [n_sections + 1]: section s owns rows first[s] .. first[s + 1] */
     const bk_overlay_row *rows; /* in (section, row) order */
-    const uint8_t *shadows;     /* patched rows, one after the other */
-    uint32_t n_sections;        /* n_layers * 7 */
+    const uint8_t *shadows; /* patched rows, one after the other */
+    uint32_t n_sections; /* n_layers * 7 */
     uint32_t n_rows, n_shadows; /* all rows changed; those of them with a shadow */
 } bk_overlay;
 

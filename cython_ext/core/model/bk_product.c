@@ -14,8 +14,7 @@ static void multiply_rows(const bk_product *p, uint32_t i, uint32_t row0, uint32
         float *y = p->y[i] + t * p->stride;
         if (w->type == BK_TYPE_Q1_0)
             k->gemv(w, p->s->act + t * k->act_bytes(w->cols), y, row0, row1);
-        else
-            bk_dense_gemv(w, p->x + (size_t)t * w->cols, y, row0, row1);
+        else bk_dense_gemv(w, p->x + (size_t)t * w->cols, y, row0, row1);
     }
 }
 

@@ -47,8 +47,13 @@ static bool between(float x, float low, float high) { return x >= low && x <= hi
 int bk_rope_read(bk_rope *r, const bk_gguf *g, const char *arch, uint32_t head_dim,
                  uint32_t context) {
     const source from = {g, arch};
-    *r = (bk_rope){.head_dim = head_dim, .base = 10000.0f, .factor = 1.0f, .original = context,
-                   .beta_fast = 32.0f, .beta_slow = 1.0f, .attn_factor = 1.0f};
+    *r = (bk_rope){.head_dim = head_dim,
+                   .base = 10000.0f,
+                   .factor = 1.0f,
+                   .original = context,
+                   .beta_fast = 32.0f,
+                   .beta_slow = 1.0f,
+                   .attn_factor = 1.0f};
     int err = optional_f32(&from, "rope.freq_base", &r->base);
     if (!err) err = read_scaling(r, &from, context);
     if (err) return err;

@@ -23,17 +23,14 @@ static int count(bk_flips *streams, const bk_patch *const *patches, uint32_t n,
                  const bk_model *model, overlay_need *need) {
     bk_rows rows;
     *need = (overlay_need){0, 0, 0};
-    if (n > BK_MAX_ACTIVE)
-        return BK_ERR_LIMIT;
+    if (n > BK_MAX_ACTIVE) return BK_ERR_LIMIT;
     bk_rows_start(&rows, streams, patches, n);
     while (bk_rows_next(&rows)) {
         const bk_mat *w = bk_rows_mat(&rows, model);
-        if (!w)
-            return BK_ERR_PATCH_RANGE;
+        if (!w) return BK_ERR_PATCH_RANGE;
         bool fine = bk_rows_fine(&rows);
         int odd = bk_rows_take(&rows, (bk_row_sink){0}, w->cols);
-        if (odd < 0)
-            return odd;
+        if (odd < 0) return odd;
         if (fine) {
             need->shadows++;
             need->shadow_bytes += bk_q1_row_bytes(w->cols);
@@ -48,8 +45,7 @@ int bk_overlay_bytes(const bk_patch *const *patches, uint32_t n, const bk_model 
     bk_flips streams[BK_N_FLIP_KINDS * BK_MAX_ACTIVE];
     overlay_need need;
     int rc = count(streams, patches, n, model, &need);
-    if (rc != BK_OK)
-        return rc;
+    if (rc != BK_OK) return rc;
     *bytes = (size_t)bytes_of(&need, sections_of(model));
     return BK_OK;
 }
@@ -61,8 +57,7 @@ static void fill(bk_rows *rows, const bk_model *model, uint32_t *first, bk_overl
     while (bk_rows_next(rows)) {
         const bk_mat *w = bk_rows_mat(rows, model);
         size_t row_bytes = bk_q1_row_bytes(w->cols);
-        while (section <= rows->section)
-            first[section++] = at;
+        while (section <= rows->section) first[section++] = at;
         out[at].row = rows->row;
         if (bk_rows_fine(rows)) {
             memcpy(shadows + shadow, w->data + rows->row * row_bytes, row_bytes);
@@ -73,8 +68,7 @@ static void fill(bk_rows *rows, const bk_model *model, uint32_t *first, bk_overl
             out[at++].shadow = 0;
         }
     }
-    while (section <= n_sections)
-        first[section++] = at;
+    while (section <= n_sections) first[section++] = at;
 }
 
 int bk_overlay_build(bk_overlay *overlay, const bk_patch *const *patches, uint32_t n,
@@ -84,8 +78,7 @@ int bk_overlay_build(bk_overlay *overlay, const bk_patch *const *patches, uint32
     overlay_need need;
     uint32_t n_sections = sections_of(model);
     int rc = count(streams, patches, n, model, &need);
-    if (rc != BK_OK)
-        return rc;
+    if (rc != BK_OK) return rc;
     if (((uintptr_t)mem & (sizeof(uint32_t) - 1)) != 0 || size < bytes_of(&need, n_sections))
         return BK_ERR_MEMORY;
 

@@ -5,8 +5,17 @@
 #include "bk_name.h"
 
 enum {
-    KEY_VERSION, KEY_NAME, KEY_DOMAIN, KEY_MODEL_ID, KEY_ROWS, KEY_GROUPS, KEY_BITS, KEY_CRC,
-    KEY_CANARIES, KEY_PROVENANCE, KEY_SEQUENCE,
+    KEY_VERSION,
+    KEY_NAME,
+    KEY_DOMAIN,
+    KEY_MODEL_ID,
+    KEY_ROWS,
+    KEY_GROUPS,
+    KEY_BITS,
+    KEY_CRC,
+    KEY_CANARIES,
+    KEY_PROVENANCE,
+    KEY_SEQUENCE,
     KEY_EXTENSIONS = 64, /* unknown keys from here on are skipped */
 };
 enum { COSE_SIGN1_TAG = 0xd2, EMPTY_MAP = 0xa0 };
@@ -15,8 +24,7 @@ enum { COSE_SIGN1_TAG = 0xd2, EMPTY_MAP = 0xa0 };
 
 static bool text(zcbor_state_t *z, bk_str *out) {
     struct zcbor_string s;
-    if (!bk_cbor_text(z, &s))
-        return false;
+    if (!bk_cbor_text(z, &s)) return false;
     *out = (bk_str){(const char *)s.value, s.len};
     return true;
 }
@@ -26,15 +34,11 @@ static int parse_flips(zcbor_state_t *z, bk_patch *patch, bk_flip_kind kind) {
     struct zcbor_string s;
     bk_flips f;
     int rc;
-    if (!zcbor_bstr_decode(z, &s))
-        return BK_ERR_MALFORMED;
+    if (!zcbor_bstr_decode(z, &s)) return BK_ERR_MALFORMED;
     rc = bk_flips_open(&f, s.value, s.len, kind);
-    if (rc != BK_OK)
-        return rc;
-    while ((rc = bk_flips_next(&f)) == 1)
-        patch->n_flips[kind]++;
-    if (rc < 0 || patch->n_flips[kind] == 0)
-        return BK_ERR_MALFORMED;
+    if (rc != BK_OK) return rc;
+    while ((rc = bk_flips_next(&f)) == 1) patch->n_flips[kind]++;
+    if (rc < 0 || patch->n_flips[kind] == 0) return BK_ERR_MALFORMED;
     patch->flips[kind] = (bk_span){s.value, s.len};
     return BK_OK;
 }
@@ -42,16 +46,14 @@ static int parse_flips(zcbor_state_t *z, bk_patch *patch, bk_flip_kind kind) {
 static bool parse_canaries(zcbor_state_t *z, bk_patch *patch) {
     const uint8_t *start = z->payload;
     bk_str ignored;
-    if (!zcbor_list_start_decode(z))
-        return false;
+    if (!zcbor_list_start_decode(z)) return false;
     while (z->elem_count > 0) {
         if (!zcbor_list_start_decode(z) || z->elem_count != 2 || !text(z, &ignored) ||
             !text(z, &ignored) || !zcbor_list_end_decode(z))
             return false;
         patch->n_canaries++;
     }
-    if (patch->n_canaries == 0 || !zcbor_list_end_decode(z))
-        return false;
+    if (patch->n_canaries == 0 || !zcbor_list_end_decode(z)) return false;
     patch->canaries = (bk_span){start, (size_t)(z->payload - start)};
     return true;
 }
@@ -60,16 +62,14 @@ static bool parse_provenance(zcbor_state_t *z, bk_patch *patch) {
     const uint8_t *start = z->payload;
     /* an empty map would be a second way of saying nothing */
     bool map = start < z->payload_end && (*start & 0xe0) == EMPTY_MAP && *start != EMPTY_MAP;
-    if (!bk_cbor_any(z) || !map)
-        return false;
+    if (!bk_cbor_any(z) || !map) return false;
     patch->provenance = (bk_span){start, (size_t)(z->payload - start)};
     return true;
 }
 
 static bool parse_model_id(zcbor_state_t *z, bk_patch *patch) {
     struct zcbor_string s;
-    if (!zcbor_bstr_decode(z, &s) || s.len != sizeof((bk_model *)0)->id)
-        return false;
+    if (!zcbor_bstr_decode(z, &s) || s.len != sizeof((bk_model *)0)->id) return false;
     patch->model_id = s.value;
     return true;
 }
@@ -83,69 +83,46 @@ static int parse_value(zcbor_state_t *z, uint32_t key, bk_patch *patch, bool *ha
         return ok && version != BK_PATCH_VERSION ? BK_ERR_VERSION : ok ? BK_OK : BK_ERR_MALFORMED;
     case KEY_ROWS:
     case KEY_GROUPS:
-    case KEY_BITS:
-        return parse_flips(z, patch, (bk_flip_kind)(key - KEY_ROWS));
-    case KEY_NAME:
-        ok = text(z, &patch->name) && bk_name_ok(patch->name.p, patch->name.n);
-        break;
+    case KEY_BITS: return parse_flips(z, patch, (bk_flip_kind)(key - KEY_ROWS));
+    case KEY_NAME: ok = text(z, &patch->name) && bk_name_ok(patch->name.p, patch->name.n); break;
     case KEY_DOMAIN:
         ok = text(z, &patch->domain) && patch->domain.n > 0 &&
              patch->domain.n <= BK_PATCH_DOMAIN_MAX;
         break;
-    case KEY_MODEL_ID:
-        ok = parse_model_id(z, patch);
-        break;
-    case KEY_CRC:
-        ok = *has_crc = zcbor_uint32_decode(z, &patch->crc);
-        break;
-    case KEY_CANARIES:
-        ok = parse_canaries(z, patch);
-        break;
-    case KEY_PROVENANCE:
-        ok = parse_provenance(z, patch);
-        break;
-    case KEY_SEQUENCE:
-        ok = patch->has_sequence = zcbor_uint32_decode(z, &patch->sequence);
-        break;
-    default:
-        ok = key >= KEY_EXTENSIONS && bk_cbor_any(z);
+    case KEY_MODEL_ID: ok = parse_model_id(z, patch); break;
+    case KEY_CRC: ok = *has_crc = zcbor_uint32_decode(z, &patch->crc); break;
+    case KEY_CANARIES: ok = parse_canaries(z, patch); break;
+    case KEY_PROVENANCE: ok = parse_provenance(z, patch); break;
+    case KEY_SEQUENCE: ok = patch->has_sequence = zcbor_uint32_decode(z, &patch->sequence); break;
+    default: ok = key >= KEY_EXTENSIONS && bk_cbor_any(z);
     }
     return ok ? BK_OK : BK_ERR_MALFORMED;
 }
 
 static int parse_map(zcbor_state_t *z, bk_patch *patch) {
     bool has_crc = false;
-    if (!zcbor_map_start_decode(z))
-        return BK_ERR_MALFORMED;
+    if (!zcbor_map_start_decode(z)) return BK_ERR_MALFORMED;
     for (int64_t key = -1; z->elem_count > 0;) {
         uint32_t next;
-        if (!zcbor_uint32_decode(z, &next) || next <= key)
-            return BK_ERR_MALFORMED;
-        if (key < 0 && next != KEY_VERSION)
-            return BK_ERR_MALFORMED;
+        if (!zcbor_uint32_decode(z, &next) || next <= key) return BK_ERR_MALFORMED;
+        if (key < 0 && next != KEY_VERSION) return BK_ERR_MALFORMED;
         key = next;
         int rc = parse_value(z, next, patch, &has_crc);
-        if (rc != BK_OK)
-            return rc;
+        if (rc != BK_OK) return rc;
     }
-    if (!zcbor_map_end_decode(z) || z->payload != z->payload_end)
-        return BK_ERR_MALFORMED;
+    if (!zcbor_map_end_decode(z) || z->payload != z->payload_end) return BK_ERR_MALFORMED;
     bool empty = !patch->flips[BK_FLIP_ROWS].p && !patch->flips[BK_FLIP_GROUPS].p &&
                  !patch->flips[BK_FLIP_BITS].p;
     /* a model id without the CRC of its rows, or the reverse, would be half a promise */
-    if (!patch->name.p || empty || has_crc != (patch->model_id != NULL))
-        return BK_ERR_MALFORMED;
+    if (!patch->name.p || empty || has_crc != (patch->model_id != NULL)) return BK_ERR_MALFORMED;
     return BK_OK;
 }
 
 int bk_patch_parse(const uint8_t *bytes, size_t n, bk_patch *patch) {
     *patch = (bk_patch){.whole = {bytes, n}};
-    if (n == 0)
-        return BK_ERR_TRUNCATED;
-    if (n > BK_FLIPS_MAX_BYTES)
-        return BK_ERR_LIMIT;
-    if (bytes[0] == COSE_SIGN1_TAG)
-        return BK_ERR_PATCH_SIGNED;
+    if (n == 0) return BK_ERR_TRUNCATED;
+    if (n > BK_FLIPS_MAX_BYTES) return BK_ERR_LIMIT;
+    if (bytes[0] == COSE_SIGN1_TAG) return BK_ERR_PATCH_SIGNED;
     ZCBOR_STATE_D(z, BK_CBOR_DEPTH + 1, bytes, n, 1, 0);
     z->constant_state->enforce_canonical = true;
     int rc = parse_map(z, patch);
@@ -160,8 +137,7 @@ static const uint8_t *moved(const bk_patch *patch, const uint8_t *view, const ui
 
 void bk_patch_move(bk_patch *patch, const uint8_t *bytes) {
     bk_patch *p = patch;
-    if (bytes == p->whole.p)
-        return;
+    if (bytes == p->whole.p) return;
     p->name.p = (const char *)moved(p, (const uint8_t *)p->name.p, bytes);
     p->domain.p = (const char *)moved(p, (const uint8_t *)p->domain.p, bytes);
     p->model_id = moved(p, p->model_id, bytes);
@@ -173,11 +149,9 @@ void bk_patch_move(bk_patch *patch, const uint8_t *bytes) {
 }
 
 int bk_patch_canary(const bk_patch *patch, uint32_t i, bk_str *prompt, bk_str *expected) {
-    if (i >= patch->n_canaries)
-        return BK_ERR_ARGUMENT;
+    if (i >= patch->n_canaries) return BK_ERR_ARGUMENT;
     ZCBOR_STATE_D(z, 2, patch->canaries.p, patch->canaries.n, 1, 0);
-    if (!zcbor_list_start_decode(z))
-        return BK_ERR_MALFORMED;
+    if (!zcbor_list_start_decode(z)) return BK_ERR_MALFORMED;
     for (uint32_t at = 0; at <= i; at++)
         if (!zcbor_list_start_decode(z) || !text(z, prompt) || !text(z, expected) ||
             !zcbor_list_end_decode(z))
@@ -195,20 +169,15 @@ static int walk(const bk_patch *patch, const bk_model *model, uint32_t *crc, boo
     bk_rows_start(&rows, streams, &patch, 1);
     while (bk_rows_next(&rows)) {
         const bk_mat *w = bk_rows_mat(&rows, model);
-        if (!w)
-            return BK_ERR_PATCH_RANGE;
+        if (!w) return BK_ERR_PATCH_RANGE;
         size_t row_bytes = bk_q1_row_bytes(w->cols);
         const uint8_t *blocks = w->data + rows.row * row_bytes;
-        if (crc)
-            *crc = crc32c(*crc, blocks, row_bytes);
+        if (crc) *crc = crc32c(*crc, blocks, row_bytes);
         bk_row_sink sink = {0};
-        if (flip && w->packed)
-            sink = (bk_row_sink){.packed = w, .kernel = model->kernel};
-        else if (flip)
-            sink.blocks = (uint8_t *)(uintptr_t)blocks;
+        if (flip && w->packed) sink = (bk_row_sink){.packed = w, .kernel = model->kernel};
+        else if (flip) sink.blocks = (uint8_t *)(uintptr_t)blocks;
         int rc = bk_rows_take(&rows, sink, w->cols);
-        if (rc < 0)
-            return rc;
+        if (rc < 0) return rc;
     }
     return BK_OK;
 }
@@ -228,14 +197,11 @@ static int flip_rows(const bk_patch *patch, const bk_model *model, uint32_t *crc
     int rc = bk_flips_open(&f, span->p, span->n, BK_FLIP_ROWS);
     for (*n = 0; rc == BK_OK && *n < limit && bk_flips_next(&f) == 1; ++*n) {
         const bk_mat *w = bk_rows_mat(&(bk_rows){.section = f.section, .row = f.row}, model);
-        if (!w)
-            return BK_ERR_PATCH_RANGE;
+        if (!w) return BK_ERR_PATCH_RANGE;
         size_t row_bytes = bk_q1_row_bytes(w->cols);
         uint8_t *blocks = (uint8_t *)(uintptr_t)w->data + f.row * row_bytes;
-        if (crc)
-            *crc = crc32c(*crc, blocks, row_bytes);
-        if (!w->packed)
-            bk_q1_flip_row(blocks, w->cols);
+        if (crc) *crc = crc32c(*crc, blocks, row_bytes);
+        if (!w->packed) bk_q1_flip_row(blocks, w->cols);
         else
             for (uint32_t g = 0; g < w->cols / BK_Q1_COLS; g++)
                 model->kernel->flip_group(w, f.row, g);
@@ -247,10 +213,8 @@ static int flip_rows(const bk_patch *patch, const bk_model *model, uint32_t *crc
 static int flip_all_rows(const bk_patch *patch, const bk_model *model, const uint32_t *crc) {
     uint32_t n = UINT32_MAX, found = 0;
     int rc = flip_rows(patch, model, crc ? &found : NULL, &n);
-    if (rc == BK_OK && crc && found != *crc)
-        rc = BK_ERR_PATCH_CRC;
-    if (rc != BK_OK)
-        (void)flip_rows(patch, model, NULL, &n);
+    if (rc == BK_OK && crc && found != *crc) rc = BK_ERR_PATCH_CRC;
+    if (rc != BK_OK) (void)flip_rows(patch, model, NULL, &n);
     return rc;
 }
 
@@ -260,8 +224,7 @@ int bk_patch_row_crc(const bk_patch *patch, const bk_model *model, uint32_t *crc
 }
 
 static int check_model(const bk_patch *patch, const bk_model *model, bool allow_unbound) {
-    if (!patch->model_id && !allow_unbound)
-        return BK_ERR_PATCH_UNBOUND;
+    if (!patch->model_id && !allow_unbound) return BK_ERR_PATCH_UNBOUND;
     if (patch->model_id && memcmp(patch->model_id, model->id, sizeof model->id) != 0)
         return BK_ERR_PATCH_MODEL;
     return BK_OK;
@@ -270,18 +233,14 @@ static int check_model(const bk_patch *patch, const bk_model *model, bool allow_
 int bk_patch_check(const bk_patch *patch, const bk_model *model, bool allow_unbound) {
     uint32_t crc;
     int rc = check_model(patch, model, allow_unbound);
-    if (rc == BK_OK)
-        rc = bk_patch_row_crc(patch, model, &crc);
-    if (rc == BK_OK && patch->model_id && crc != patch->crc)
-        return BK_ERR_PATCH_CRC;
+    if (rc == BK_OK) rc = bk_patch_row_crc(patch, model, &crc);
+    if (rc == BK_OK && patch->model_id && crc != patch->crc) return BK_ERR_PATCH_CRC;
     return rc;
 }
 
 int bk_patch_xor(const bk_patch *patch, bk_model *model) {
-    if (!model->writable)
-        return BK_ERR_READ_ONLY;
-    if (only_rows(patch))
-        return flip_all_rows(patch, model, NULL);
+    if (!model->writable) return BK_ERR_READ_ONLY;
+    if (only_rows(patch)) return flip_all_rows(patch, model, NULL);
     int rc = walk(patch, model, NULL, false); /* ranges first: all or nothing */
     return rc == BK_OK ? walk(patch, model, NULL, true) : rc;
 }
@@ -314,13 +273,10 @@ static int apply_set(bk_model *model, const bk_patch *const *set, uint32_t n, bo
 
 int bk_patch_swap(bk_model *model, const bk_patch *const *old_set, uint32_t n_old,
                   const bk_patch *const *new_set, uint32_t n_new, bool allow_unbound) {
-    if (!model->writable)
-        return BK_ERR_READ_ONLY;
+    if (!model->writable) return BK_ERR_READ_ONLY;
     int rc = xor_set(model, old_set, n_old);
-    if (rc != BK_OK)
-        return rc;
+    if (rc != BK_OK) return rc;
     rc = apply_set(model, new_set, n_new, allow_unbound);
-    if (rc != BK_OK)
-        (void)xor_set(model, old_set, n_old);
+    if (rc != BK_OK) (void)xor_set(model, old_set, n_old);
     return rc;
 }

@@ -77,8 +77,8 @@ bool bk_rows_fine(const bk_rows *rows);
 
 /* Where a row's flips are XORed: its blocks, or the matrix as a kernel has laid it out. */
 typedef struct {
-    uint8_t *blocks;         /* NULL: look at packed */
-    const bk_mat *packed;    /* NULL: flip nothing, only consume */
+    uint8_t *blocks; /* NULL: look at packed */
+    const bk_mat *packed; /* NULL: flip nothing, only consume */
     const bk_kernel *kernel; /* that laid out `packed` */
 } bk_row_sink;
 

@@ -17,7 +17,7 @@ typedef struct {
 typedef struct {
     const uint8_t *tokens;
     uint32_t *offset; /* [n_tokens] in `tokens` */
-    uint32_t *slot;   /* [mask + 1] ids, or NONE */
+    uint32_t *slot; /* [mask + 1] ids, or NONE */
     uint32_t mask;
 } words;
 

@@ -45,7 +45,8 @@ static inline int32_t bk_bpe_unmap(const uint8_t *s, size_t n, size_t *at) {
     if (c < 0x80) return c > 32 && c < 127 ? (int32_t)c : -1;
     if (c < 0xC2 || c > 0xC5 || *at == n || (s[*at] & 0xC0) != 0x80) return -1;
     c = (c & 0x1F) << 6 | (s[(*at)++] & 0x3Fu);
-    if (c <= 0x120) return c >= 0x100 ? (int32_t)(c - 0x100) : c > 160 && c != 173 ? (int32_t)c : -1;
+    if (c <= 0x120)
+        return c >= 0x100 ? (int32_t)(c - 0x100) : c > 160 && c != 173 ? (int32_t)c : -1;
     if (c <= 0x142) return (int32_t)(c - 0x121 + 127);
     return c == 0x143 ? 173 : -1;
 }

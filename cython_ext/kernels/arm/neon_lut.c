@@ -16,8 +16,8 @@ enum {
     TILE_BLOCK = BK_TILE_BLOCK(TILE),
     SCALES_AT = BK_TILE_SCALES_AT(TILE),
     TABLES = BK_Q1_COLS / 4 * 32, /* bytes of a block's tables: low and high of each four columns */
-    PANEL = 16,                   /* blocks whose tables stay in a 32 KB cache for all rows */
-    GEMM_PANEL = 3,               /* the same for the tables of GEMM_VECTORS vectors */
+    PANEL = 16, /* blocks whose tables stay in a 32 KB cache for all rows */
+    GEMM_PANEL = 3, /* the same for the tables of GEMM_VECTORS vectors */
     GEMM_VECTORS = 8,
 };
 

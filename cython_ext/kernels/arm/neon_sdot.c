@@ -107,11 +107,11 @@ typedef struct {
 } block_of_tile;
 
 /* acc[t] += one lane's four columns; no load may move ahead, or registers run out */
-#define LANE(l)                                                                                  \
-    for (uint32_t g = 0; g < GROUPS; g++) {                                                      \
-        int8x16_t s = vld1q_s8(signs + 64 * (l) + 16 * g);                                       \
-        for (uint32_t t = 0; t < n; t++) acc[t][g] = vdotq_laneq_s32(acc[t][g], s, q[t], l);     \
-    }                                                                                            \
+#define LANE(l)                                                                                    \
+    for (uint32_t g = 0; g < GROUPS; g++) {                                                        \
+        int8x16_t s = vld1q_s8(signs + 64 * (l) + 16 * g);                                         \
+        for (uint32_t t = 0; t < n; t++) acc[t][g] = vdotq_laneq_s32(acc[t][g], s, q[t], l);       \
+    }                                                                                              \
     __asm__ volatile("" : : : "memory");
 
 /* y [16] += dot * (d * s) */

@@ -26,12 +26,12 @@ static inline float32x4_t bk_neon_add_block(float32x4_t y, int32x4_t dot, float3
 }
 
 /* A kernel's own layout, packed row by row; and what its table has of that and of this file. */
-#define BK_NEON_LAYOUT(tile, place, bit_at)                                                      \
-    BK_TILE_LAYOUT(static, own, tile, bit_at)                                                    \
-    static void own_pack(const bk_mat *w, uint32_t row0, uint32_t row1) {                        \
-        bk_tile_pack(tile, w, row0, row1, place);                                                \
+#define BK_NEON_LAYOUT(tile, place, bit_at)                                                        \
+    BK_TILE_LAYOUT(static, own, tile, bit_at)                                                      \
+    static void own_pack(const bk_mat *w, uint32_t row0, uint32_t row1) {                          \
+        bk_tile_pack(tile, w, row0, row1, place);                                                  \
     }
-#define BK_NEON_SHARED(tile)                                                                     \
+#define BK_NEON_SHARED(tile)                                                                       \
     BK_TILE_MEMBERS(own, tile), .row = bk_neon_row, BK_KERNEL_VECTORS(bk_neon)
 
 #endif

@@ -21,9 +21,11 @@
  * are eight registers; the step from m to m - 1 subtracts one number from them all: 2 q[4 + k] less
  * those of the lower bits that turn from 0 to 1. */
 static __attribute__((noinline)) void build_table(const int8_t *q, int16_t *to) {
-#define STEP(d)                                                                             \
-    "ssub16 r3, r3, " d "\n\tssub16 r4, r4, " d "\n\tssub16 r5, r5, " d "\n\t"               \
-    "ssub16 r6, r6, " d "\n\tssub16 r8, r8, " d "\n\tssub16 r9, r9, " d "\n\t"               \
+#define STEP(d)                                                                                    \
+    "ssub16 r3, r3, " d "\n\tssub16 r4, r4, " d "\n\tssub16 r5, r5, " d                            \
+    "\n\t"                                                                                         \
+    "ssub16 r6, r6, " d "\n\tssub16 r8, r8, " d "\n\tssub16 r9, r9, " d                            \
+    "\n\t"                                                                                         \
     "ssub16 r10, r10, " d "\n\tssub16 r11, r11, " d "\n\t"
 #define STORE "stmdb %[to]!, {r3-r6, r8-r11}\n\t"
 #define FOUR STORE STEP("r0") STORE STEP("r1") STORE STEP("r0") STORE
@@ -45,8 +47,8 @@ static __attribute__((noinline)) void build_table(const int8_t *q, int16_t *to) 
         "pkhbt r0, r2, r2, lsl #16\n\tpkhbt r1, %[q], %[q], lsl #16\n\t"
         "pkhtb r2, r2, r2, asr #16\n\tpkhtb %[q], %[q], %[q], asr #16\n\t"
         "ssub16 %[q], %[q], r0\n\tssub16 %[q], %[q], r1\n\tssub16 %[q], %[q], r2\n\t"
-        "ssub16 r2, r2, r0\n\tssub16 r2, r2, r1\n\tssub16 r1, r1, r0\n\t"
-        FOUR STEP("r2") FOUR STEP("%[q]") FOUR STEP("r2") FOUR
+        "ssub16 r2, r2, r0\n\tssub16 r2, r2, r1\n\tssub16 r1, r1, r0\n\t" FOUR STEP("r2")
+            FOUR STEP("%[q]") FOUR STEP("r2") FOUR
         : [to] "+&r"(to), [q] "+&r"(q)
         :
         : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "memory");
@@ -78,27 +80,32 @@ static void quantise(const float *x, uint32_t cols, void *act) {
 /* Some rows' part of the product with a panel, four at a time; in memory, for all registers are
  * taken: the tables of two bytes, four rows and their sums, two look-ups, what is constant. */
 typedef struct {
-    const uint8_t *p;     /* the panel's first block in the next row */
+    const uint8_t *p; /* the panel's first block in the next row */
     size_t row_bytes;
-    float *y, *y_end;     /* y continues from what it holds */
+    float *y, *y_end; /* y continues from what it holds */
     const int16_t *tables;
     const bk_act_block *info, *end;
 } quads;
 
-#define LOOK(r, i, add)                                                                    \
-    "ldrb %[t], [%[p" #r "], #2+2*" #i "]\n\tldrb %[u], [%[p" #r "], #3+2*" #i "]\n\t"     \
+#define LOOK(r, i, add)                                                                            \
+    "ldrb %[t], [%[p" #r "], #2+2*" #i "]\n\tldrb %[u], [%[p" #r "], #3+2*" #i                     \
+    "]\n\t"                                                                                        \
     "ldrsh %[t], [%[b0], %[t], lsl #1]\n\tldrsh %[u], [%[b1], %[u], lsl #1]\n\t" add(r)
 #define START(r) "add %[a" #r "], %[t], %[u]\n\t"
 #define MORE(r) "umaal %[a" #r "], %[t], %[u], %[one]\n\t"
-#define PAIR(i, add)                                                                       \
-    LOOK(0, i, add) LOOK(1, i, add) LOOK(2, i, add) LOOK(3, i, add)                        \
-    "add %[b0], %[b0], #1024\n\tadd %[b1], %[b1], #1024\n\t"
-#define SCALES(r, v, s, w)                                                                 \
-    "ldrh %[t], [%[p" #r "]], #18\n\tldrh %[u], [%[p" #v "]], #18\n\t"                     \
-    "vmov s" #s ", s" #w ", %[t], %[u]\n\t"                                                \
+#define PAIR(i, add)                                                                               \
+    LOOK(0, i, add)                                                                                \
+    LOOK(1, i, add)                                                                                \
+    LOOK(2, i, add) LOOK(3, i, add) "add %[b0], %[b0], #1024\n\tadd %[b1], %[b1], #1024\n\t"
+#define SCALES(r, v, s, w)                                                                         \
+    "ldrh %[t], [%[p" #r "]], #18\n\tldrh %[u], [%[p" #v                                           \
+    "]], #18\n\t"                                                                                  \
+    "vmov s" #s ", s" #w                                                                           \
+    ", %[t], %[u]\n\t"                                                                             \
     "vcvtb.f32.f16 s" #s ", s" #s "\n\tvcvtb.f32.f16 s" #w ", s" #w "\n\t"
-#define FINISH(y, dot, d)                                                                  \
-    "vcvt.f32.s32 s" #dot ", s" #dot "\n\tvmul.f32 s" #d ", s" #d ", s12\n\t"              \
+#define FINISH(y, dot, d)                                                                          \
+    "vcvt.f32.s32 s" #dot ", s" #dot "\n\tvmul.f32 s" #d ", s" #d                                  \
+    ", s12\n\t"                                                                                    \
     "vmul.f32 s" #dot ", s" #dot ", s" #d "\n\tvadd.f32 s" #y ", s" #y ", s" #dot "\n\t"
 
 static void four_rows_each(quads job) { /* whose parts are at fixed places from sp */
@@ -159,10 +166,11 @@ static void gemv(const bk_mat *w, const void *act, float *y, uint32_t row0, uint
 
 /* sum += the four q whose bits are set in bits 16..19, in two halves */
 static inline uint32_t add_selected(uint32_t sum, uint32_t bits, uint32_t q) {
-    __asm__("msr APSR_g, %[bits]\n\tsel %[q], %[q], %[zero]\n\t"
-            "sxtab16 %[sum], %[sum], %[q]\n\tsxtab16 %[sum], %[sum], %[q], ror #8"
-            : [sum] "+r"(sum), [q] "+r"(q)
-            : [bits] "r"(bits), [zero] "r"(0));
+    __asm__(
+        "msr APSR_g, %[bits]\n\tsel %[q], %[q], %[zero]\n\t"
+        "sxtab16 %[sum], %[sum], %[q]\n\tsxtab16 %[sum], %[sum], %[q], ror #8"
+        : [sum] "+r"(sum), [q] "+r"(q)
+        : [bits] "r"(bits), [zero] "r"(0));
     return sum;
 }
 

@@ -14,39 +14,45 @@
 /* ---- pieces of assembly: eight numbers at a time ------------------------------------------ */
 
 /* s0..7 *= s8..15; s(16 or 24).. += s0..7 */
-#define MUL8                                                                                \
-    "vmul.f32 s0, s0, s8\n\tvmul.f32 s1, s1, s9\n\tvmul.f32 s2, s2, s10\n\t"                \
-    "vmul.f32 s3, s3, s11\n\tvmul.f32 s4, s4, s12\n\tvmul.f32 s5, s5, s13\n\t"              \
+#define MUL8                                                                                       \
+    "vmul.f32 s0, s0, s8\n\tvmul.f32 s1, s1, s9\n\tvmul.f32 s2, s2, s10\n\t"                       \
+    "vmul.f32 s3, s3, s11\n\tvmul.f32 s4, s4, s12\n\tvmul.f32 s5, s5, s13\n\t"                     \
     "vmul.f32 s6, s6, s14\n\tvmul.f32 s7, s7, s15\n\t"
-#define ADD8_16                                                                             \
-    "vadd.f32 s16, s16, s0\n\tvadd.f32 s17, s17, s1\n\tvadd.f32 s18, s18, s2\n\t"           \
-    "vadd.f32 s19, s19, s3\n\tvadd.f32 s20, s20, s4\n\tvadd.f32 s21, s21, s5\n\t"           \
+#define ADD8_16                                                                                    \
+    "vadd.f32 s16, s16, s0\n\tvadd.f32 s17, s17, s1\n\tvadd.f32 s18, s18, s2\n\t"                  \
+    "vadd.f32 s19, s19, s3\n\tvadd.f32 s20, s20, s4\n\tvadd.f32 s21, s21, s5\n\t"                  \
     "vadd.f32 s22, s22, s6\n\tvadd.f32 s23, s23, s7\n\t"
-#define ADD8_24                                                                             \
-    "vadd.f32 s24, s24, s0\n\tvadd.f32 s25, s25, s1\n\tvadd.f32 s26, s26, s2\n\t"           \
-    "vadd.f32 s27, s27, s3\n\tvadd.f32 s28, s28, s4\n\tvadd.f32 s29, s29, s5\n\t"           \
+#define ADD8_24                                                                                    \
+    "vadd.f32 s24, s24, s0\n\tvadd.f32 s25, s25, s1\n\tvadd.f32 s26, s26, s2\n\t"                  \
+    "vadd.f32 s27, s27, s3\n\tvadd.f32 s28, s28, s4\n\tvadd.f32 s29, s29, s5\n\t"                  \
     "vadd.f32 s30, s30, s6\n\tvadd.f32 s31, s31, s7\n\t"
-#define SCALE8(by)                                                                          \
-    "vmul.f32 s0, s0, " by "\n\tvmul.f32 s1, s1, " by "\n\tvmul.f32 s2, s2, " by "\n\t"      \
-    "vmul.f32 s3, s3, " by "\n\tvmul.f32 s4, s4, " by "\n\tvmul.f32 s5, s5, " by "\n\t"      \
+#define SCALE8(by)                                                                                 \
+    "vmul.f32 s0, s0, " by "\n\tvmul.f32 s1, s1, " by "\n\tvmul.f32 s2, s2, " by                   \
+    "\n\t"                                                                                         \
+    "vmul.f32 s3, s3, " by "\n\tvmul.f32 s4, s4, " by "\n\tvmul.f32 s5, s5, " by                   \
+    "\n\t"                                                                                         \
     "vmul.f32 s6, s6, " by "\n\tvmul.f32 s7, s7, " by "\n\t"
 /* 8 fp16 from p to the even and odd of s(a).. */
-#define LOAD_F16(p, a, b, c, d, e, f, g, h)                                                 \
-    "vldmia " p "!, {s" #a "-s" #d "}\n\t"                                                   \
-    "vcvtt.f32.f16 s" #h ", s" #d "\n\tvcvtb.f32.f16 s" #g ", s" #d "\n\t"                     \
-    "vcvtt.f32.f16 s" #f ", s" #c "\n\tvcvtb.f32.f16 s" #e ", s" #c "\n\t"                     \
-    "vcvtt.f32.f16 s" #d ", s" #b "\n\tvcvtb.f32.f16 s" #c ", s" #b "\n\t"                     \
+#define LOAD_F16(p, a, b, c, d, e, f, g, h)                                                        \
+    "vldmia " p "!, {s" #a "-s" #d                                                                 \
+    "}\n\t"                                                                                        \
+    "vcvtt.f32.f16 s" #h ", s" #d "\n\tvcvtb.f32.f16 s" #g ", s" #d                                \
+    "\n\t"                                                                                         \
+    "vcvtt.f32.f16 s" #f ", s" #c "\n\tvcvtb.f32.f16 s" #e ", s" #c                                \
+    "\n\t"                                                                                         \
+    "vcvtt.f32.f16 s" #d ", s" #b "\n\tvcvtb.f32.f16 s" #c ", s" #b                                \
+    "\n\t"                                                                                         \
     "vcvtt.f32.f16 s" #b ", s" #a "\n\tvcvtb.f32.f16 s" #a ", s" #a "\n\t"
 #define KEYS "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"
-#define SUMS                                                                                \
-    "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27",      \
-        "s28", "s29", "s30", "s31"
+#define SUMS                                                                                       \
+    "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28",     \
+        "s29", "s30", "s31"
 /* 8+8, 4+4, 2+2, 1+1 of s16..31, into s16 */
-#define ADD_LANES                                                                           \
-    "vadd.f32 s16, s16, s24\n\tvadd.f32 s17, s17, s25\n\tvadd.f32 s18, s18, s26\n\t"         \
-    "vadd.f32 s19, s19, s27\n\tvadd.f32 s20, s20, s28\n\tvadd.f32 s21, s21, s29\n\t"         \
-    "vadd.f32 s22, s22, s30\n\tvadd.f32 s23, s23, s31\n\tvadd.f32 s16, s16, s20\n\t"         \
-    "vadd.f32 s17, s17, s21\n\tvadd.f32 s18, s18, s22\n\tvadd.f32 s19, s19, s23\n\t"         \
+#define ADD_LANES                                                                                  \
+    "vadd.f32 s16, s16, s24\n\tvadd.f32 s17, s17, s25\n\tvadd.f32 s18, s18, s26\n\t"               \
+    "vadd.f32 s19, s19, s27\n\tvadd.f32 s20, s20, s28\n\tvadd.f32 s21, s21, s29\n\t"               \
+    "vadd.f32 s22, s22, s30\n\tvadd.f32 s23, s23, s31\n\tvadd.f32 s16, s16, s20\n\t"               \
+    "vadd.f32 s17, s17, s21\n\tvadd.f32 s18, s18, s22\n\tvadd.f32 s19, s19, s23\n\t"               \
     "vadd.f32 s16, s16, s18\n\tvadd.f32 s17, s17, s19\n\tvadd.f32 s16, s16, s17\n\t"
 
 static const float ZEROS[BK_LANES] = {0};
@@ -156,9 +162,8 @@ static void mix_16(const uint16_t *v, uint32_t n, uint32_t d, const float *score
     __asm__ volatile(
         "vldmia %[zeros], {s16-s31}\n\t"
         "1:\n\t"
-        "vldmia %[scores]!, {s8}\n\t"
-        LOAD_F16("%[v]", 0, 1, 2, 3, 4, 5, 6, 7) SCALE8("s8") ADD8_16
-        LOAD_F16("%[v]", 0, 1, 2, 3, 4, 5, 6, 7) SCALE8("s8") ADD8_24
+        "vldmia %[scores]!, {s8}\n\t" LOAD_F16("%[v]", 0, 1, 2, 3, 4, 5, 6, 7) SCALE8("s8")
+            ADD8_16 LOAD_F16("%[v]", 0, 1, 2, 3, 4, 5, 6, 7) SCALE8("s8") ADD8_24
         "add %[v], %[step]\n\tcmp %[scores], %[end]\n\tbne 1b\n\t"
         "vmov s8, %[inverse]\n\t"
         "vmul.f32 s16, s16, s8\n\tvmul.f32 s17, s17, s8\n\tvmul.f32 s18, s18, s8\n\t"

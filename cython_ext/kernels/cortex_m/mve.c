@@ -27,18 +27,18 @@ static inline int16_t *build_table(const int8_t *q, int16_t *to) {
     a = vmlaq_n_s16(a, vldrhq_s16(BITS[2]), q[2]);
     int16x8_t b = vaddq_n_s16(a, (int16_t)(2 * q[3]));
     int16x8_t c = vaddq_n_s16(a, (int16_t)(2 * q[4])), d = vaddq_n_s16(b, (int16_t)(2 * q[4]));
-#define STORE                                                                              \
-    "vstrh.16 %q[a], [%[to]], #16\n\tvstrh.16 %q[b], [%[to]], #16\n\t"                      \
+#define STORE                                                                                      \
+    "vstrh.16 %q[a], [%[to]], #16\n\tvstrh.16 %q[b], [%[to]], #16\n\t"                             \
     "vstrh.16 %q[c], [%[to]], #16\n\tvstrh.16 %q[d], [%[to]], #16\n\t"
-#define STEP(s)                                                                            \
-    "vadd.i16 %q[a], %q[a], %[" s "]\n\tvadd.i16 %q[b], %q[b], %[" s "]\n\t"                 \
+#define STEP(s)                                                                                    \
+    "vadd.i16 %q[a], %q[a], %[" s "]\n\tvadd.i16 %q[b], %q[b], %[" s                               \
+    "]\n\t"                                                                                        \
     "vadd.i16 %q[c], %q[c], %[" s "]\n\tvadd.i16 %q[d], %q[d], %[" s "]\n\t"
-    __asm__ volatile(
-        STORE STEP("five") STORE STEP("six") STORE STEP("five") STORE STEP("seven")
-        STORE STEP("five") STORE STEP("six") STORE STEP("five") STORE
-        : [to] "+r"(to), [a] "+w"(a), [b] "+w"(b), [c] "+w"(c), [d] "+w"(d)
-        : [five] "r"(five), [six] "r"(six), [seven] "r"(seven)
-        : "memory");
+    __asm__ volatile(STORE STEP("five") STORE STEP("six") STORE STEP("five") STORE STEP("seven")
+                         STORE STEP("five") STORE STEP("six") STORE STEP("five") STORE
+                     : [to] "+r"(to), [a] "+w"(a), [b] "+w"(b), [c] "+w"(c), [d] "+w"(d)
+                     : [five] "r"(five), [six] "r"(six), [seven] "r"(seven)
+                     : "memory");
 #undef STORE
 #undef STEP
     return to;
@@ -71,13 +71,14 @@ static inline int32_t dot(const uint8_t *p, const int16_t *low, const int16_t *h
                           uint16x8_t at) {
     int32_t sum;
     uint16x8_t a, b, c;
-    __asm__("vldrb.u16 %q[a], [%[p], #2]\n\tvldrb.u16 %q[b], [%[p], #10]\n\t"
-            "vadd.i16 %q[a], %q[a], %q[at]\n\tvadd.i16 %q[b], %q[b], %q[at]\n\t"
-            "vldrh.u16 %q[c], [%[low], %q[a], uxtw #1]\n\tvaddv.s16 %[sum], %q[c]\n\t"
-            "vldrh.u16 %q[a], [%[high], %q[b], uxtw #1]\n\tvaddva.s16 %[sum], %q[a]"
-            : [sum] "=&Te"(sum), [a] "=&w"(a), [b] "=&w"(b), [c] "=&w"(c)
-            : [p] "l"(p), [low] "r"(low), [high] "r"(high), [at] "w"(at)
-            : "memory");
+    __asm__(
+        "vldrb.u16 %q[a], [%[p], #2]\n\tvldrb.u16 %q[b], [%[p], #10]\n\t"
+        "vadd.i16 %q[a], %q[a], %q[at]\n\tvadd.i16 %q[b], %q[b], %q[at]\n\t"
+        "vldrh.u16 %q[c], [%[low], %q[a], uxtw #1]\n\tvaddv.s16 %[sum], %q[c]\n\t"
+        "vldrh.u16 %q[a], [%[high], %q[b], uxtw #1]\n\tvaddva.s16 %[sum], %q[a]"
+        : [sum] "=&Te"(sum), [a] "=&w"(a), [b] "=&w"(b), [c] "=&w"(c)
+        : [p] "l"(p), [low] "r"(low), [high] "r"(high), [at] "w"(at)
+        : "memory");
     return sum;
 }
 

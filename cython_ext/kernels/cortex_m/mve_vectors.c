@@ -86,10 +86,11 @@ static inline float32x4_t exp4(float32x4_t x) {
 /* There is no vector division. */
 static inline float32x4_t divide(float32x4_t over, float32x4_t under) {
     register float32x4_t a __asm__("q0") = over, b __asm__("q1") = under;
-    __asm__("vdiv.f32 s0, s0, s4\n\tvdiv.f32 s1, s1, s5\n\t"
-            "vdiv.f32 s2, s2, s6\n\tvdiv.f32 s3, s3, s7"
-            : "+w"(a)
-            : "w"(b));
+    __asm__(
+        "vdiv.f32 s0, s0, s4\n\tvdiv.f32 s1, s1, s5\n\t"
+        "vdiv.f32 s2, s2, s6\n\tvdiv.f32 s3, s3, s7"
+        : "+w"(a)
+        : "w"(b));
     return a;
 }
 
@@ -116,11 +117,11 @@ void bk_mve_silu_mul(float *gate, const float *up, size_t n) {
 static inline float dot_f16(const float *q, const uint16_t *k, uint32_t d) {
     float32x4_t s0 = vdupq_n_f32(0), s1 = s0, s2 = s0, s3 = s0, x, y;
     const float *end = q + d;
-#define FOUR(s)                                                                            \
-    "vldrw.32 %q[x], [%[q]], #16\n\tvldrh.u32 %q[y], [%[k]], #8\n\tbk_vcvtb %q[y], %q[y]\n\t" \
+#define FOUR(s)                                                                                    \
+    "vldrw.32 %q[x], [%[q]], #16\n\tvldrh.u32 %q[y], [%[k]], #8\n\tbk_vcvtb %q[y], %q[y]\n\t"      \
     "vmul.f32 %q[x], %q[x], %q[y]\n\tvadd.f32 %q[" s "], %q[" s "], %q[x]\n\t"
-    __asm__ volatile("1:\n\t" FOUR("s0") FOUR("s1") FOUR("s2") FOUR("s3")
-                     "cmp %[q], %[end]\n\tbne 1b"
+    __asm__ volatile("1:\n\t" FOUR("s0") FOUR("s1") FOUR("s2")
+                         FOUR("s3") "cmp %[q], %[end]\n\tbne 1b"
                      : [q] "+&r"(q), [k] "+&l"(k), [s0] "+&w"(s0), [s1] "+&w"(s1), [s2] "+&w"(s2),
                        [s3] "+&w"(s3), [x] "=&w"(x), [y] "=&w"(y)
                      : [end] "r"(end)
@@ -135,12 +136,11 @@ static inline void mix_16(const uint16_t *v, uint32_t n, uint32_t d, const float
     float32x4_t s0 = vdupq_n_f32(0), s1 = s0, s2 = s0, s3 = s0, x;
     const float *end = scores + n;
     uint32_t by;
-#define FOUR(s)                                                                            \
-    "vldrh.u32 %q[x], [%[v]], #8\n\tbk_vcvtb %q[x], %q[x]\n\t"                              \
+#define FOUR(s)                                                                                    \
+    "vldrh.u32 %q[x], [%[v]], #8\n\tbk_vcvtb %q[x], %q[x]\n\t"                                     \
     "vmul.f32 %q[x], %q[x], %[by]\n\tvadd.f32 %q[" s "], %q[" s "], %q[x]\n\t"
-    __asm__ volatile("1:\n\tldr %[by], [%[scores]], #4\n\t"
-                     FOUR("s0") FOUR("s1") FOUR("s2") FOUR("s3")
-                     "add %[v], %[v], %[step]\n\tcmp %[scores], %[end]\n\tbne 1b"
+    __asm__ volatile("1:\n\tldr %[by], [%[scores]], #4\n\t" FOUR("s0") FOUR("s1") FOUR("s2")
+                         FOUR("s3") "add %[v], %[v], %[step]\n\tcmp %[scores], %[end]\n\tbne 1b"
                      : [v] "+&l"(v), [scores] "+&r"(scores), [s0] "+&w"(s0), [s1] "+&w"(s1),
                        [s2] "+&w"(s2), [s3] "+&w"(s3), [x] "=&w"(x), [by] "=&r"(by)
                      : [end] "r"(end), [step] "r"(2 * d - 2 * BK_LANES)

@@ -34,10 +34,11 @@ static inline bool bk_mve_lost(float32x4_t *x) {
 
 /* VCVTB.F32.F16 of four: the lower halves of 32-bit lanes, exactly. Spelled in hexadecimal, for
  * binutils 2.40 writes any register but q0 into the instruction wrongly. */
-__asm__(".macro bk_vcvtb d, m\n\t"
-        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7\n\t.set .Lbk_q\\n, \\n\n\t.endr\n\t"
-        ".inst.w 0xfe3f0e01 | .Lbk_\\d << 13 | .Lbk_\\m << 1\n\t"
-        ".endm");
+__asm__(
+    ".macro bk_vcvtb d, m\n\t"
+    ".irp n, 0, 1, 2, 3, 4, 5, 6, 7\n\t.set .Lbk_q\\n, \\n\n\t.endr\n\t"
+    ".inst.w 0xfe3f0e01 | .Lbk_\\d << 13 | .Lbk_\\m << 1\n\t"
+    ".endm");
 
 static inline float32x4_t bk_mve_from_f16(uint32x4_t halves) {
     float32x4_t out;

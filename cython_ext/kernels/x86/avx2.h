@@ -26,14 +26,11 @@ static inline const uint8_t *bk_avx2_tile(const bk_mat *w, uint32_t row) {
     return bk_tile_at(BK_AVX2_ROWS, w, row, 0);
 }
 
-static inline __m256i bk_avx2_load(const void *p) {
-    return _mm256_loadu_si256((const __m256i *)p);
-}
+static inline __m256i bk_avx2_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 
 /* Copy n sums (at most a tile's) between y and a tile's own memory. */
 static inline void bk_avx2_copy(float *to, const float *from, uint32_t n) {
-    if (n >= BK_AVX2_ROWS)
-        memcpy(to, from, BK_AVX2_ROWS * sizeof(float));
+    if (n >= BK_AVX2_ROWS) memcpy(to, from, BK_AVX2_ROWS * sizeof(float));
     else
         for (uint32_t i = 0; i < n; i++) to[i] = from[i];
 }
@@ -50,7 +47,7 @@ BK_KERNEL_DECLARE_VECTORS(bk_avx2) /* avx2_vector.c */
 float bk_avx2_row(const uint8_t *blocks, uint32_t cols, const void *act);
 
 /* The members of a kernel's table that do not depend on how it multiplies. */
-#define BK_AVX2_SHARED                                                                           \
+#define BK_AVX2_SHARED                                                                             \
     BK_TILE_MEMBERS(bk_avx2, BK_AVX2_ROWS), .row = bk_avx2_row, BK_KERNEL_VECTORS(bk_avx2)
 
 #endif

@@ -131,10 +131,8 @@ static inline __attribute__((always_inline)) void add_tile(const bk_mat *w, cons
                                                            uint32_t b0, uint32_t n, bool stream,
                                                            float *y, uint32_t row, uint32_t row1) {
     _Alignas(32) float f[BK_AVX2_ROWS];
-    if (b0)
-        bk_avx2_copy(f, y + row, row1 - row);
-    else
-        memset(f, 0, sizeof f);
+    if (b0) bk_avx2_copy(f, y + row, row1 - row);
+    else memset(f, 0, sizeof f);
     add_blocks(bk_avx2_tile(w, row) + (size_t)b0 * BK_AVX2_BLOCK_BYTES,
                tables_of(act, w->cols) + (size_t)b0 * BLOCK, bk_act_blocks(act, w->cols) + b0, n,
                stream, f);

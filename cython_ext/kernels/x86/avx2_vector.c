@@ -85,8 +85,8 @@ void bk_avx2_quantise(const float *x, uint32_t cols, void *act) {
 
 /* Sums of the 32 q whose bit is set. */
 static inline __m256i masked_32(const uint8_t *bits, const int8_t *q) {
-    __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
-                                      2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2,
+                                      2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
     __m256i each = _mm256_set1_epi64x((long long)0x8040201008040201);
     __m256i four = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bk_load32_le(bits)), spread);
     __m256i set = _mm256_min_epu8(_mm256_and_si256(four, each), _mm256_set1_epi8(1));

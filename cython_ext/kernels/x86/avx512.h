@@ -76,7 +76,7 @@ BK_KERNEL_DECLARE_VECTORS(bk_avx512) /* avx512_vector.c */
 float bk_avx512_row(const uint8_t *blocks, uint32_t cols, const void *act);
 
 /* The members of a kernel's table that do not depend on how it multiplies. */
-#define BK_AVX512_SHARED                                                                         \
+#define BK_AVX512_SHARED                                                                           \
     BK_TILE_MEMBERS(bk_avx512, BK_AVX512_ROWS), .row = bk_avx512_row, BK_KERNEL_VECTORS(bk_avx512)
 
 #endif

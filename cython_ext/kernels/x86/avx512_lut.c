@@ -116,10 +116,8 @@ static inline __attribute__((always_inline)) void add_tiles(const bk_mat *w, con
     bk_avx512_sums f[2];
 #pragma GCC unroll 2
     for (int i = 0; i < tiles; i++) {
-        if (b0)
-            bk_avx512_load(&f[i], y, row + (uint32_t)i * BK_AVX512_ROWS, row1);
-        else
-            bk_avx512_zero(&f[i]);
+        if (b0) bk_avx512_load(&f[i], y, row + (uint32_t)i * BK_AVX512_ROWS, row1);
+        else bk_avx512_zero(&f[i]);
     }
     add_blocks(from, next, tiles, stream, tables_of(act, w->cols) + (size_t)b0 * BLOCK,
                bk_act_blocks(act, w->cols) + b0, n, f);

@@ -9,9 +9,13 @@ typedef struct {
 } bk_cmsdk_uart;
 
 enum {
-    BK_CMSDK_TX_FULL = 1, BK_CMSDK_RX_FULL = 2, BK_CMSDK_RX_OVERRUN = 8, /* state */
-    BK_CMSDK_TX = 1, BK_CMSDK_RX = 2,                                    /* ctrl, intstatus */
-    BK_CMSDK_TX_INT = 4, BK_CMSDK_RX_INT = 8                             /* ctrl */
+    BK_CMSDK_TX_FULL = 1,
+    BK_CMSDK_RX_FULL = 2,
+    BK_CMSDK_RX_OVERRUN = 8, /* state */
+    BK_CMSDK_TX = 1,
+    BK_CMSDK_RX = 2, /* ctrl, intstatus */
+    BK_CMSDK_TX_INT = 4,
+    BK_CMSDK_RX_INT = 8 /* ctrl */
 };
 
 #endif

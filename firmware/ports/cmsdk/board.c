@@ -7,8 +7,7 @@ enum { SECTOR_BYTES = 16384 };
 
 const bk_board *bk_port_start(void) {
     static bk_flash_ram store;
-    static bk_board board = {
-        .id = BK_CHIP_ID, .writable = BK_CHIP_WRITABLE, .flash = &store.flash};
+    static bk_board board = {.id = BK_CHIP_ID, .writable = BK_CHIP_WRITABLE, .flash = &store.flash};
     bk_flash_ram_init(&store, bk_link_store, SECTOR_BYTES, BK_CHIP_SECTORS, 4);
     return bk_start(&board, BK_CHIP_HZ);
 }

@@ -44,7 +44,7 @@ extern uint8_t bk_link_bss[], bk_link_bss_end[];
 extern uint8_t bk_link_model_load[], bk_link_model[], bk_link_model_end[];
 extern uint8_t bk_link_model_copy[]; /* its address: bytes to copy at the start; 0: used in place */
 extern uint8_t bk_link_memory[], bk_link_memory_end[]; /* RAM that nothing else uses */
-extern uint8_t bk_link_store[], bk_link_store_end[];   /* kept through a reset */
+extern uint8_t bk_link_store[], bk_link_store_end[]; /* kept through a reset */
 
 /* ---- the kernels of cython_ext/kernels/cortex_m ---- */
 

@@ -65,9 +65,7 @@ size_t bk_port_stack_used(void) {
     return (size_t)(end - p) * sizeof *p;
 }
 
-size_t bk_port_stack_bytes(void) {
-    return (size_t)(bk_link_stack_top - bk_link_stack_bottom);
-}
+size_t bk_port_stack_bytes(void) { return (size_t)(bk_link_stack_top - bk_link_stack_bottom); }
 
 _Noreturn void bk_port_reset(void) {
     bk_barrier();

@@ -23,8 +23,15 @@ typedef spi_flash_mmap_handle_t esp_partition_mmap_handle_t;
 #endif
 
 enum {
-    RX_RING = 2048, BAUD = 115200, TX_PIN = 43, RX_PIN = 44, SLEEP_MS = 20,
-    SECTOR_BYTES = 16384, UNIT = 16, STACK_BYTES = 16384, MEMORY_BYTES = 224 * 1024,
+    RX_RING = 2048,
+    BAUD = 115200,
+    TX_PIN = 43,
+    RX_PIN = 44,
+    SLEEP_MS = 20,
+    SECTOR_BYTES = 16384,
+    UNIT = 16,
+    STACK_BYTES = 16384,
+    MEMORY_BYTES = 224 * 1024,
     CORE_HZ = 240000000
 };
 
@@ -51,11 +58,12 @@ static int program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
 }
 
 static const bk_flash *open_store(void) {
-    static bk_flash flash = {.sector_bytes = SECTOR_BYTES, .unit = UNIT, .erase = erase,
-                             .program = program};
+    static bk_flash flash = {
+        .sector_bytes = SECTOR_BYTES, .unit = UNIT, .erase = erase, .program = program};
     const void *base = NULL;
     esp_partition_mmap_handle_t handle;
-    partition = esp_partition_find_first(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_ANY, "bankai");
+    partition = esp_partition_find_first(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_ANY,
+                                         "bankai");
     if (!partition ||
         esp_partition_mmap(partition, 0, partition->size, ESP_PARTITION_MMAP_DATA, &base, &handle))
         esp_restart(); /* flashed without its partition table */
@@ -68,8 +76,11 @@ static const bk_flash *open_store(void) {
 
 static void open_uart(void) {
     const uart_config_t config = {
-        .baud_rate = BAUD, .data_bits = UART_DATA_8_BITS, .parity = UART_PARITY_DISABLE,
-        .stop_bits = UART_STOP_BITS_1, .flow_ctrl = UART_HW_FLOWCTRL_DISABLE,
+        .baud_rate = BAUD,
+        .data_bits = UART_DATA_8_BITS,
+        .parity = UART_PARITY_DISABLE,
+        .stop_bits = UART_STOP_BITS_1,
+        .flow_ctrl = UART_HW_FLOWCTRL_DISABLE,
     };
     (void)uart_driver_install(UART_NUM_0, RX_RING, 0, 0, NULL, 0);
     (void)uart_param_config(UART_NUM_0, &config);

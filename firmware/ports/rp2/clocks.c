@@ -3,9 +3,13 @@
 #include "bk_rp2.h"
 
 enum {
-    XOSC_RANGE_AND_ON = 0xfabaa0, XOSC_STARTUP = 47, /* 1 ms at 12 MHz */
-    PLL_POWER_DOWN = 1 << 0 | 1 << 5, PLL_POST_DOWN = 1 << 3,
-    REF_XOSC = 2, SYS_AUX = 1, PERI_ON = 1 << 11,
+    XOSC_RANGE_AND_ON = 0xfabaa0,
+    XOSC_STARTUP = 47, /* 1 ms at 12 MHz */
+    PLL_POWER_DOWN = 1 << 0 | 1 << 5,
+    PLL_POST_DOWN = 1 << 3,
+    REF_XOSC = 2,
+    SYS_AUX = 1,
+    PERI_ON = 1 << 11,
     WATCHDOG_ON = 1 << 30
 };
 

@@ -41,10 +41,8 @@ static IN_RAM void change(const rom *r, uint32_t at, const uint8_t *page, uint32
     __asm volatile("cpsid i" ::: "memory");
     r->connect();
     r->leave_xip();
-    if (page)
-        r->program(at, page, PAGE);
-    else
-        r->erase(at, n, ERASE_BLOCK, ERASE_BLOCK_COMMAND);
+    if (page) r->program(at, page, PAGE);
+    else r->erase(at, n, ERASE_BLOCK, ERASE_BLOCK_COMMAND);
     r->flush();
     r->enter_xip();
     __asm volatile("cpsie i" ::: "memory");
@@ -79,6 +77,11 @@ static int program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
 }
 
 const bk_flash bk_rp2_flash = {
-    .base = bk_link_store, .sector_bytes = BK_RP2_SECTOR_BYTES, .n_sectors = BK_RP2_SECTORS,
-    .unit = BK_RP2_UNIT, .erase = erase, .program = program, .self = NULL,
+    .base = bk_link_store,
+    .sector_bytes = BK_RP2_SECTOR_BYTES,
+    .n_sectors = BK_RP2_SECTORS,
+    .unit = BK_RP2_UNIT,
+    .erase = erase,
+    .program = program,
+    .self = NULL,
 };

@@ -3,10 +3,14 @@
 #include "bk_rp2.h"
 
 enum {
-    RX_EMPTY = 1 << 4, TX_FULL = 1 << 5,                                  /* fr */
+    RX_EMPTY = 1 << 4,
+    TX_FULL = 1 << 5,                                  /* fr */
     OVERRUN = 1 << 11,                                                    /* dr */
-    RX_INT = 1 << 4, TX_INT = 1 << 5, TIMEOUT_INT = 1 << 6,               /* imsc, icr */
-    UART_ON = 1 << 0 | 1 << 8 | 1 << 9, EIGHT_BITS_FIFO = 3 << 5 | 1 << 4, /* cr, lcr_h */
+    RX_INT = 1 << 4,
+    TX_INT = 1 << 5,
+    TIMEOUT_INT = 1 << 6,               /* imsc, icr */
+    UART_ON = 1 << 0 | 1 << 8 | 1 << 9,
+    EIGHT_BITS_FIFO = 3 << 5 | 1 << 4, /* cr, lcr_h */
     FUNCTION_UART = 2
 };
 
@@ -56,12 +60,8 @@ bool bk_chip_uart_may_send(void) { return !(uart->fr & TX_FULL); }
 void bk_chip_uart_send(uint8_t byte) { uart->dr = byte; }
 
 void bk_chip_uart_listen(bool on) {
-    if (on)
-        bk_rp2_set((uint32_t)(uintptr_t)&uart->imsc, RX_INT | TIMEOUT_INT);
-    else
-        bk_rp2_clear((uint32_t)(uintptr_t)&uart->imsc, RX_INT | TIMEOUT_INT);
+    if (on) bk_rp2_set((uint32_t)(uintptr_t)&uart->imsc, RX_INT | TIMEOUT_INT);
+    else bk_rp2_clear((uint32_t)(uintptr_t)&uart->imsc, RX_INT | TIMEOUT_INT);
 }
 
-void bk_chip_uart_call_when_free(void) {
-    bk_rp2_set((uint32_t)(uintptr_t)&uart->imsc, TX_INT);
-}
+void bk_chip_uart_call_when_free(void) { bk_rp2_set((uint32_t)(uintptr_t)&uart->imsc, TX_INT); }

@@ -36,8 +36,8 @@ void bk_uart_irq(void);
 #define BK_CHIP_VECTORS [15 + BK_UART_IRQ] = bk_uart_irq
 
 /* A function of the boot ROM, by its two letters: two half-word pointers are at fixed places. */
-#define BK_CHIP_ROM_LOOK_UP(code)                                                        \
-    (((void *(*)(const void *, uint32_t))(uintptr_t)bk_rp2_rom_half(0x18))(               \
+#define BK_CHIP_ROM_LOOK_UP(code)                                                                  \
+    (((void *(*)(const void *, uint32_t))(uintptr_t)bk_rp2_rom_half(0x18))(                        \
         (const void *)(uintptr_t)bk_rp2_rom_half(0x14), code))
 
 #endif

@@ -7,9 +7,11 @@
 #define SSI(offset) BK_REG(0x18000000 + (offset))
 
 enum {
-    READ_COMMAND = 0x03, DIVIDE_BY_4 = 4, VECTORS = 0x10000100,
+    READ_COMMAND = 0x03,
+    DIVIDE_BY_4 = 4,
+    VECTORS = 0x10000100,
     FRAME_32_EEPROM_READ = 31 << 16 | 3 << 8, /* ctrlr0 */
-    COMMAND_8_ADDRESS_24 = 2 << 8 | 6 << 2    /* spi_ctrlr0 */
+    COMMAND_8_ADDRESS_24 = 2 << 8 | 6 << 2 /* spi_ctrlr0 */
 };
 
 _Noreturn void bk_rp2040_boot2(void);

@@ -29,7 +29,7 @@
 #define BK_PLL_DIV2 2u
 #define BK_PSM_ALL_BUT_OSCILLATORS 0x1fffff3u
 #define BK_WATCHDOG_COUNT 8000000u /* 8 s */
-#define BK_CHIP_START_TICK() \
+#define BK_CHIP_START_TICK()                                                                       \
     (BK_REG(BK_TICKS_WATCHDOG + 4) = 12, BK_REG(BK_TICKS_WATCHDOG) = 1) /* 1 MHz of 12 */
 
 #define BK_N_IRQ 52
@@ -39,7 +39,7 @@ void bk_uart_irq(void);
 #define BK_CHIP_VECTORS [15 + BK_UART_IRQ] = bk_uart_irq
 
 /* A function of the boot ROM, by its two letters, for Arm code in the secure state. */
-#define BK_CHIP_ROM_LOOK_UP(code) \
+#define BK_CHIP_ROM_LOOK_UP(code)                                                                  \
     (((void *(*)(uint32_t, uint32_t))(uintptr_t)bk_rp2_rom_half(0x16))(code, 0x0004))
 
 #endif

@@ -6,9 +6,13 @@
 #include "bk_cortex_m.h"
 
 enum {
-    BK_USART_OVERRUN = 1 << 3, BK_USART_RX_FULL = 1 << 5, BK_USART_TX_FREE = 1 << 7, /* status */
-    BK_USART_RX_ON = 1 << 2, BK_USART_TX_ON = 1 << 3,                                /* cr1 */
-    BK_USART_RX_INT = 1 << 5, BK_USART_TX_INT = 1 << 7,
+    BK_USART_OVERRUN = 1 << 3,
+    BK_USART_RX_FULL = 1 << 5,
+    BK_USART_TX_FREE = 1 << 7, /* status */
+    BK_USART_RX_ON = 1 << 2,
+    BK_USART_TX_ON = 1 << 3,                                /* cr1 */
+    BK_USART_RX_INT = 1 << 5,
+    BK_USART_TX_INT = 1 << 7,
 };
 
 /* 115200 baud from a clock of `hz`; `on`: the bit of cr1 that starts this one. */

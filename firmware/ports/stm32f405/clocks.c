@@ -8,11 +8,22 @@
 #define RCC_CFGR BK_REG(0x40023808)
 
 enum {
-    HSI_HZ = 16000000, CORE_HZ = 168000000,
-    WAIT_STATES = 5, PREFETCH = 1 << 8, I_CACHE = 1 << 9, D_CACHE = 1 << 10, /* FLASH_ACR */
-    PLL_ON = 1 << 24, PLL_READY = 1 << 25,                                   /* RCC_CR */
-    PLL_M = 16, PLL_N = 336 << 6, PLL_P_2 = 0, PLL_Q = 7 << 24,              /* RCC_PLLCFGR */
-    APB1_BY_4 = 5 << 10, APB2_BY_2 = 4 << 13, USE_PLL = 2, PLL_USED = 2 << 2 /* RCC_CFGR */
+    HSI_HZ = 16000000,
+    CORE_HZ = 168000000,
+    WAIT_STATES = 5,
+    PREFETCH = 1 << 8,
+    I_CACHE = 1 << 9,
+    D_CACHE = 1 << 10, /* FLASH_ACR */
+    PLL_ON = 1 << 24,
+    PLL_READY = 1 << 25,                                   /* RCC_CR */
+    PLL_M = 16,
+    PLL_N = 336 << 6,
+    PLL_P_2 = 0,
+    PLL_Q = 7 << 24,              /* RCC_PLLCFGR */
+    APB1_BY_4 = 5 << 10,
+    APB2_BY_2 = 4 << 13,
+    USE_PLL = 2,
+    PLL_USED = 2 << 2 /* RCC_CFGR */
 };
 
 #ifdef BK_EMULATED

@@ -18,18 +18,24 @@
 #define CCR BK_REG(0xE000ED14)
 
 enum {
-    HSI_HZ = 64000000, CORE_HZ = 400000000,
+    HSI_HZ = 64000000,
+    CORE_HZ = 400000000,
     SUPPLY_UNCHANGED = 1 << 2 | 1 << 1,             /* PWR_CR3: once; the LDO stays on */
     SUPPLY_READY = 1 << 13,                         /* PWR_CSR1, PWR_D3CR */
     SCALE_1 = 3 << 14,                              /* PWR_D3CR */
     FROM_HSI_BY_4 = 4 << 4,                         /* RCC_PLLCKSELR: 16 MHz */
-    INPUT_8_TO_16 = 3 << 2, OUTPUT_P = 1 << 16,     /* RCC_PLLCFGR */
+    INPUT_8_TO_16 = 3 << 2,
+    OUTPUT_P = 1 << 16,     /* RCC_PLLCFGR */
     TIMES_50_BY_2 = 49 | 1 << 9 | 1 << 16 | 1 << 24, /* RCC_PLL1DIVR: 800 MHz, then 400 */
-    PLL_ON = 1 << 24, PLL_READY = 1 << 25,          /* RCC_CR */
-    BUS_BY_2 = 8, D1_APB_BY_2 = 4 << 4,             /* RCC_D1CFGR: 200 MHz, 100 MHz */
-    D2_APBS_BY_2 = 4 << 4 | 4 << 8, D3_APB_BY_2 = 4 << 4,
+    PLL_ON = 1 << 24,
+    PLL_READY = 1 << 25,          /* RCC_CR */
+    BUS_BY_2 = 8,
+    D1_APB_BY_2 = 4 << 4,             /* RCC_D1CFGR: 200 MHz, 100 MHz */
+    D2_APBS_BY_2 = 4 << 4 | 4 << 8,
+    D3_APB_BY_2 = 4 << 4,
     WAIT_STATES = 2 | 2 << 4,                       /* FLASH_ACR, for a bus of 200 MHz */
-    USE_PLL = 3, PLL_USED = 3 << 3,                 /* RCC_CFGR */
+    USE_PLL = 3,
+    PLL_USED = 3 << 3,                 /* RCC_CFGR */
     I_CACHE = 1 << 17                               /* CCR */
 };
 

@@ -9,8 +9,15 @@
 #define CCR2 BK_REG(0x52002114)
 
 enum {
-    FIRST_SECTOR = 4, N_SECTORS = 4, SECTOR_BYTES = 128 * 1024, UNIT = 32,
-    LOCK = 1 << 0, PROGRAM = 1 << 1, ERASE = 1 << 2, BY_32_BITS = 2 << 4, START = 1 << 7, /* CR2 */
+    FIRST_SECTOR = 4,
+    N_SECTORS = 4,
+    SECTOR_BYTES = 128 * 1024,
+    UNIT = 32,
+    LOCK = 1 << 0,
+    PROGRAM = 1 << 1,
+    ERASE = 1 << 2,
+    BY_32_BITS = 2 << 4,
+    START = 1 << 7, /* CR2 */
     QUEUED = 1 << 2,                                                                     /* SR2 */
     ERRORS = 0x07EF0000 /* SR2, CCR2: 16 to 26, of which 20 does not exist; 16 is the end */
 };
@@ -67,6 +74,11 @@ static int program(void *self, uint32_t at, const uint8_t *p, uint32_t n) {
 }
 
 const bk_flash bk_stm32h7_flash = {
-    .base = (const uint8_t *)0x08180000u, .sector_bytes = SECTOR_BYTES, .n_sectors = N_SECTORS,
-    .unit = UNIT, .erase = erase, .program = program, .self = NULL,
+    .base = (const uint8_t *)0x08180000u,
+    .sector_bytes = SECTOR_BYTES,
+    .n_sectors = N_SECTORS,
+    .unit = UNIT,
+    .erase = erase,
+    .program = program,
+    .self = NULL,
 };

@@ -43,10 +43,8 @@ void bk_chip_uart_send(uint8_t byte) { uart->tdr = byte; }
 
 /* An overrun interrupts as long as RX_INT is on: masked, it waits in the status. */
 void bk_chip_uart_listen(bool on) {
-    if (on)
-        uart->cr1 |= BK_USART_RX_INT;
-    else
-        uart->cr1 &= ~(uint32_t)BK_USART_RX_INT;
+    if (on) uart->cr1 |= BK_USART_RX_INT;
+    else uart->cr1 &= ~(uint32_t)BK_USART_RX_INT;
 }
 
 void bk_chip_uart_call_when_free(void) { uart->cr1 |= BK_USART_TX_INT; }

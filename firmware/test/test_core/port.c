@@ -45,5 +45,6 @@ void check_port(const bk_board *b) {
     check("port: milliseconds and nanoseconds agree, neither stands still", time_passes());
     check("port: the stack's deepest use is known", stack_is_measured());
     check("port: all memory of the board can be used", memory_is_memory(b));
-    check("port: nothing received, nothing lost", bk_port_read(b->memory, 1) == 0 && !bk_port_lost());
+    check("port: nothing received, nothing lost",
+          bk_port_read(b->memory, 1) == 0 && !bk_port_lost());
 }

@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SYS_WRITE0 = 4, SYS_GET_CMDLINE = 0x15, SYS_EXIT_EXTENDED = 0x20, APPLICATION_EXIT = 0x20026 };
+enum {
+    SYS_WRITE0 = 4,
+    SYS_GET_CMDLINE = 0x15,
+    SYS_EXIT_EXTENDED = 0x20,
+    APPLICATION_EXIT = 0x20026
+};
 enum { MAX_ARGS = 40 };
 
 extern uint8_t stack_top[], bss_start[], bss_end[];
@@ -44,18 +49,32 @@ static __attribute__((used)) void fault_at(const uint32_t *frame) {
     semihost(SYS_EXIT_EXTENDED, block);
 }
 
-__attribute__((naked)) void fault(void) {
-    __asm__ volatile("mov r0, sp\n\tbl fault_at\n1:\tb 1b");
-}
+__attribute__((naked)) void fault(void) { __asm__ volatile("mov r0, sp\n\tbl fault_at\n1:\tb 1b"); }
 
 typedef void (*vector)(void);
 
 __attribute__((section(".vectors"), used)) static const vector VECTORS[16] = {
-    (vector)stack_top, reset, fault, fault, fault, fault, fault, fault,
-    fault, fault, fault, fault, fault, fault, fault, fault,
+    (vector)stack_top,
+    reset,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
+    fault,
 };
 
-void *aligned_alloc(size_t alignment, size_t n) { return memalign(alignment, n); } /* newlib's does not link */
+void *aligned_alloc(size_t alignment, size_t n) {
+    return memalign(alignment, n);
+} /* newlib's does not link */
 
 void _init(void) {} /* what newlib's exit() wants */
 void _fini(void) {}
@@ -63,7 +82,10 @@ void _fini(void) {}
 void reset(void) {
     static char line[2048];
     static char *argv[MAX_ARGS + 1];
-    struct { char *p; uint32_t n; } command = {line, sizeof line};
+    struct {
+        char *p;
+        uint32_t n;
+    } command = {line, sizeof line};
     int argc = 0;
     *(volatile uint32_t *)0xe000ed88 |= 0xfu << 20; /* CPACR: the FPU and MVE */
     *(volatile uint32_t *)0xe000ed08 = (uint32_t)VECTORS;
