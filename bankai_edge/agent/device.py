@@ -13,7 +13,7 @@ from bankai_edge._device import REVOKED, STRANGER, TRUSTED, Device, Shell
 from bankai_edge.agent.engine import EngineSession
 from bankai_edge.agent.limits import PROBE_BUDGET_S, Policy
 from bankai_edge.agent.store import Store
-from bankai_edge.boards.device import conditions, fitting
+from bankai_edge.boards.conditions import conditions, fitting
 from bankai_edge.patch import sign
 from bankai_edge.patch.keys import TrustStore
 

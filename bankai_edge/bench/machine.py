@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bankai_edge.boards.device import (
+from bankai_edge.boards.conditions import (
     PI_THROTTLED,
     ROOT,
     conditions,
@@ -76,7 +76,7 @@ def machine(
 ) -> Machine:
     """This machine now, as /proc and /sys under `root` describe it.
 
-    `kernel` and `vcgencmd` as in `boards.device.conditions`.
+    `kernel` and `vcgencmd` as in `boards.conditions.conditions`.
     """
     now = conditions(root, kernel=kernel, vcgencmd=vcgencmd)
     load = os.getloadavg()[0]

@@ -28,7 +28,7 @@ from bankai_edge.bench.products import (
 from bankai_edge.bench.switching import SwitchSpeed, switch_speeds
 from bankai_edge.bench.timing import Samples
 from bankai_edge.bench.tokens import Runner, TokenSpeed, cold_start
-from bankai_edge.boards.device import find_vcgencmd
+from bankai_edge.boards.conditions import find_vcgencmd
 from bankai_edge.defaults import BATCH
 from bankai_edge.model import Model
 

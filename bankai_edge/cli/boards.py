@@ -28,7 +28,7 @@ def boards(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from bankai_edge.boards import boards as known
-    from bankai_edge.boards.device import recognise
+    from bankai_edge.boards.conditions import recognise
 
     whole, here = [board for board in known() if board.cpu is not None], recognise()
     if as_json:
@@ -49,7 +49,7 @@ def show(name: str | None, as_json: bool) -> None:
     Without NAME it is this machine's, with what slows it just now.
     """
     from bankai_edge.boards import find
-    from bankai_edge.boards.device import conditions, find_vcgencmd
+    from bankai_edge.boards.conditions import conditions, find_vcgencmd
 
     now = None if name else conditions(vcgencmd=find_vcgencmd())
     if now and not now.board:

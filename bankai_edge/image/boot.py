@@ -18,7 +18,7 @@ from bankai_edge.errors import BankaiError, IncompatibleError
 from bankai_edge.image.packages import members
 from bankai_edge.image.programs import run
 from bankai_edge.image.recipes import UART0, UART0_PINS, UART1, Recipe
-from bankai_edge.image.rootfs import DEVICE
+from bankai_edge.image.rootfs import CARD
 
 # What every board needs to mount its partitions. The checksum is first: others look it up by name.
 FILESYSTEMS = ("crc32c_generic", "erofs", "ext4")
@@ -120,7 +120,7 @@ def initramfs(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
     listed = "".join(f"{name}.ko\n" for name in modules)
     files = {
         "bin/busybox": (0o755, busybox),
-        "init": (0o755, (DEVICE / "init").read_bytes()),
+        "init": (0o755, (CARD / "init").read_bytes()),
         "modules/list": (0o644, listed.encode()),
         **{f"modules/{name}.ko": (0o644, data) for name, data in modules.items()},
     }

@@ -19,7 +19,7 @@ from bankai_edge.image import elf
 from bankai_edge.image.packages import members
 from bankai_edge.image.programs import run
 
-DEVICE = Path(__file__).parent / "device"  # what runs there: busybox scripts and their tables
+CARD = Path(__file__).parent / "card"  # what runs there: busybox scripts and their tables
 PACKAGES = (
     "busybox-static", "e2fsprogs", "libblkid1", "libbz2-1.0", "libc6", "libcom-err2", "libcrypt1",
     "libexpat1", "libext2fs2", "libffi8", "libgcc-s1", "liblzma5", "libpython3.11-minimal",
@@ -138,9 +138,9 @@ def add_system(root: Path, config: Mapping[str, str]) -> None:
     scripts = root / "etc/bankai"
     scripts.mkdir(parents=True, exist_ok=True)
     for name in ("agent", "lease", "serve", "start"):
-        shutil.copyfile(DEVICE / name, scripts / name)
+        shutil.copyfile(CARD / name, scripts / name)
         (scripts / name).chmod(0o755)
-    shutil.copyfile(DEVICE / "inittab", root / "etc/inittab")
+    shutil.copyfile(CARD / "inittab", root / "etc/inittab")
     for name, text in _ACCOUNTS.items():
         (root / name).write_text(text)
     (root / "etc/mtab").symlink_to("../proc/self/mounts")

@@ -28,7 +28,7 @@ from bankai_edge.boards import (
     load_board,
     sizes_that_fit,
 )
-from bankai_edge.boards.device import recognise
+from bankai_edge.boards.conditions import recognise
 from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError, UsageError
 from bankai_edge.image.recipes import RECIPES, recipe_of

@@ -331,7 +331,7 @@ def test_no_elf_file_however_cut_or_spoiled_is_more_than_refused() -> None:
 
 def test_the_scripts_on_the_device_are_valid_shell() -> None:
     for script in ("init", "start", "agent", "serve", "lease"):
-        text = (rootfs.DEVICE / script).read_text().replace("#!/bin/busybox sh", "#!/bin/sh")
+        text = (rootfs.CARD / script).read_text().replace("#!/bin/busybox sh", "#!/bin/sh")
         done = subprocess.run(["sh", "-n"], input=text, text=True, capture_output=True)
         assert done.returncode == 0, done.stderr
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from bankai_edge.bench import board_report, side_by_side
 from bankai_edge.bench.machine import machine
 from bankai_edge.boards import boards
-from bankai_edge.boards.device import conditions, fitting, pi_throttled, recognise
+from bankai_edge.boards.conditions import conditions, fitting, pi_throttled, recognise
 from bankai_edge.cli.main import bankai_edge
 from bankai_edge.errors import BankaiError, IncompatibleError
 from bankai_edge.shapes import SHAPES
