@@ -3,5 +3,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 . tools/check/environment.sh
-environment -- ""
+environment -- "[image]"
 exec bankai-edge demo
