@@ -166,10 +166,12 @@ static int load_set(bk_active *a, const bk_patch_set *set, bool admitted, bk_mem
 
 void bk_active_running(bk_active *a, bk_members *running) {
     sentence ignored;
+    bk_session_about about;
     memset(running, 0, sizeof *running);
     running->set = a->set;
-    if (a->session->wants_running && load_set(a, &a->set, true, running, begin(&ignored)))
-        give_up(a, "the active set is damaged: the device starts anew without it");
+    a->session->about(a->session->self, &about);
+    if (about.wants_running && load_set(a, &a->set, true, running, begin(&ignored)))
+        give_up(a, "the active set is damaged: the device starts anew");
 }
 
 /* ---- switching ---------------------------------------------------------------------------- */

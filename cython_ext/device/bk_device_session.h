@@ -17,6 +17,7 @@ typedef struct {
     bool known;              /* there is a model: patches are checked against it */
     bool runs;               /* and it answers prompts */
     bool in_place;           /* flips are XORed into the weights where they lie */
+    bool wants_running;      /* and come off them by their patches, which `running` then has */
     const uint8_t *model_id; /* [32] of the only model whose patches are taken; NULL: of any */
     bk_str model_name;
     uint32_t ctx;            /* tokens */
@@ -43,7 +44,6 @@ typedef struct {
 
 typedef struct {
     void *self;
-    bool wants_running; /* `running` has its patches: they come off the weights by being XORed */
     void (*about)(void *self, bk_session_about *about);
     /* Is this patch fit for the pristine weights? BK_OK or a bk_error; nothing changes. `running`
      * is the active set, whose flips may have to be taken back meanwhile. */

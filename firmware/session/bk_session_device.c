@@ -34,7 +34,10 @@ static void give_up(const chip *c, const char *why) {
 static void about(void *self, bk_session_about *out) {
     const chip *c = self;
     const bk_session *s = &c->session;
-    *out = (bk_session_about){.known = s->known, .runs = s->runs, .in_place = s->model.writable};
+    *out = (bk_session_about){.known = s->known,
+                              .runs = s->runs,
+                              .in_place = s->model.writable,
+                              .wants_running = s->model.writable};
     if (s->known) {
         out->model_id = s->model.id;
         out->model_name = s->name;
@@ -255,30 +258,26 @@ static int logits(void *self, const char *text, size_t n, uint8_t digest[32], bk
 
 /* ---- start -------------------------------------------------------------------------------- */
 
-#define HOOKS(in_place)                                                                            \
-    {                                                                                              \
-        .self = &here,                                                                             \
-        .wants_running = (in_place),                                                               \
-        .about = about,                                                                            \
-        .check = check,                                                                            \
-        .ready = ready,                                                                            \
-        .use = use,                                                                                \
-        .weights = weights,                                                                        \
-        .forget = forget,                                                                          \
-        .begin = begin,                                                                            \
-        .poll = poll,                                                                              \
-        .cancel = cancel,                                                                          \
-        .bench = bench,                                                                            \
-        .logits = logits,                                                                          \
-    }
-
-static const bk_device_session hooks[] = {HOOKS(false), HOOKS(true)};
+static const bk_device_session hooks = {
+    .self = &here,
+    .about = about,
+    .check = check,
+    .ready = ready,
+    .use = use,
+    .weights = weights,
+    .forget = forget,
+    .begin = begin,
+    .poll = poll,
+    .cancel = cancel,
+    .bench = bench,
+    .logits = logits,
+};
 
 void bk_runtime_open(bk_device_parts *parts, const bk_board *board, bk_say *why) {
     bk_session *s = &here.session;
     here.port = parts->port;
     bk_session_open(s, board, why);
-    parts->session = &hooks[s->model.writable];
+    parts->session = &hooks;
     parts->piece = s->out;
     parts->answer = s->answer;
     if (!s->runs) return;
