@@ -231,6 +231,7 @@ cdef class Shell:
         """What has come since, or None when no more will."""
         bk_device_step(&self._device._d)
         more = bk_shell_step(&self._s)
+        self._device._reraise()
         text = self._taken()
         return text if more or text else None
 

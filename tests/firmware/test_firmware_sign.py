@@ -31,7 +31,7 @@ from support.compilers import (
 
 FIRMWARE = ROOT / "firmware"
 SIGN = sorted((FIRMWARE / "sign").glob("*.c"))
-NEEDED = ("bk_cose", "zcbor", "bk_say", "bk_utf8", "bk_utf8_class", "bk_unicode")
+NEEDED = ("bk_cose", "zcbor", "bk_say", "bk_divide", "bk_utf8", "bk_utf8_class", "bk_unicode")
 GATE = [core.HERE / "device/bk_signature_gate.c", *(core.find(f"{name}.c") for name in NEEDED)]
 POLICIES: tuple[Policy, ...] = ("open", "warn", "require")
 ORDER = 2**252 + 27742317777372353535851937790883648493  # of Ed25519's group
